@@ -1,0 +1,3 @@
+//! The `noether` program: only wires.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! How a snapshot leaves Noether: one file per protocol.

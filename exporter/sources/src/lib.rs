@@ -1,0 +1,28 @@
+//! Where numbers enter Noether: one file per thing that can be read.
+//!
+//! Each file holds, in this order: its probe, its type, its pure parser, its tests.
+
+pub mod error;
+pub mod meter;
+pub mod stat;
+
+pub use error::Error;
+
+use std::path::PathBuf;
+
+/// Where the machine's trees are mounted, and the machine's facts: what every source is opened with.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// `--path.procfs`
+    pub procfs: PathBuf,
+    /// `--path.sysfs`
+    pub sysfs: PathBuf,
+    /// `--path.cgroupfs`
+    pub cgroupfs: PathBuf,
+    /// `--path.rootfs`
+    pub rootfs: PathBuf,
+    /// Clock ticks per second of `<procfs>/stat` (`_SC_CLK_TCK`).
+    pub clock_ticks: u64,
+    /// Bytes per page of memory.
+    pub page_size: u64,
+}

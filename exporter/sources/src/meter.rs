@@ -1,0 +1,41 @@
+//! What every energy meter has in common: how it is found, opened and read.
+
+use noether_core::reading::{DomainReading, Moment};
+
+use crate::stat::CpuTimes;
+use crate::{Error, Machine};
+
+/// How one kind of meter is found. From this row follow its flag `--meter.<name>`, its self-metrics, its row in
+/// `docs/sources.md` and its line in `noether doctor`.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// The meter's name, as in `--meter.<name>` and the `meter` label.
+    pub name: &'static str,
+    /// One line: what it is.
+    pub summary: &'static str,
+    /// What is read, relative to the roots.
+    pub reads: &'static str,
+    /// What an operator does where it is there but cannot be read.
+    pub mend: &'static str,
+    /// Opens it: `None` where this machine has no such meter, which is no error. A meter that is there but cannot be
+    /// read opens all the same, and its readings carry the fault.
+    pub open: fn(&Machine) -> Result<Option<Box<dyn Meter>>, Error>,
+}
+
+/// What a meter may look at while it is read, besides its own files.
+pub struct Look<'a> {
+    /// The clock.
+    pub now: &'a dyn Fn() -> Moment,
+    /// The processors' times of this tick.
+    pub cpu: &'a CpuTimes,
+}
+
+/// An opened meter.
+pub trait Meter: Send {
+    /// Reads every domain, each with its own instant, and appends what it found. `faults` gets the errors in full, for
+    /// the log; the readings carry them in short. A domain that has no figure yet appends nothing.
+    fn read(&mut self, look: &Look<'_>, readings: &mut Vec<DomainReading>, faults: &mut Vec<Error>);
+
+    /// Looks for domains that appeared, vanished or were replaced. Called seldom.
+    fn rescan(&mut self) -> Result<(), Error>;
+}
