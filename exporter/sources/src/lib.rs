@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod meter;
+pub mod pattern;
 pub mod stat;
 
 pub use error::Error;
