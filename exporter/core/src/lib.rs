@@ -4,8 +4,22 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod attribution;
+pub mod counter;
+pub mod domain;
+pub mod hierarchy;
+pub mod idle;
+pub mod ledger;
+pub mod node;
 pub mod reading;
+pub mod roster;
 pub mod sample;
+pub mod snapshot;
+pub mod sockets;
+pub mod split;
 pub mod units;
+pub mod usage;
 pub mod workload;

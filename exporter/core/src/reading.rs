@@ -120,6 +120,8 @@ pub struct Domain {
     pub quality: Quality,
     /// The most power that it can report, where the meter says so.
     pub max_power: Option<Power>,
+    /// Whether the dies of such parts are known to repeat one counter; the values then decide.
+    pub may_mirror: bool,
 }
 
 /// One value of a domain.

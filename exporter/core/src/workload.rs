@@ -134,10 +134,7 @@ impl Workload {
     /// The labels that stand in while, or where, there are no names: ids only.
     pub fn key_by_id(&self) -> Key {
         match self {
-            Self::Container { id, pod, runtime } => {
-                let container = if *runtime == "lxc" { id } else { short(id) };
-                Key::container("", pod.as_deref().unwrap_or(""), container)
-            }
+            Self::Container { id, pod, .. } => Key::container("", pod.as_deref().unwrap_or(""), short(id)),
             Self::Pod { uid, .. } => Key::container("", uid, "POD"),
             Self::Job { scheduler, id: JobId::Number(id) | JobId::Sluid(id), .. } => Key::job(scheduler, id),
             Self::Unit { name } => Key::unit(name),
@@ -174,7 +171,10 @@ impl Workload {
     }
 }
 
-/// The first 12 characters of an id, as the container tools print it.
+/// The first 12 digits of a hexadecimal id, as the container tools print it; a name (LXC, nspawn) stays whole.
 fn short(id: &str) -> &str {
-    id.char_indices().nth(12).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
+    match id.get(..12) {
+        Some(digits) if id.len() >= 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => digits,
+        _ => id,
+    }
 }

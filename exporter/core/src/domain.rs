@@ -1,0 +1,197 @@
+//! The state of one domain: its own total, and whether it feeds the node's total.
+
+use alloc::sync::Arc;
+
+use crate::counter::{Counter, Doubt, Step};
+use crate::ledger::Hold;
+use crate::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Reading, Role};
+use crate::units::{Energy, Power};
+use crate::usage::Base;
+
+/// A domain that could not be read this many times in a row gives its place to another one, if there is one.
+const GRACE: u32 = 3;
+/// A domain without a reading for this long is gone.
+const STALE: core::time::Duration = core::time::Duration::from_secs(60);
+/// Two dies' counters this near in time (ns of the most power they can draw) may be one counter.
+const MIRROR_WINDOW: core::time::Duration = core::time::Duration::from_millis(20);
+
+/// What is known of one domain.
+#[derive(Clone, Debug)]
+pub struct DomainState {
+    /// The domain as it was last read.
+    pub domain: Arc<Domain>,
+    /// Energy since the start.
+    pub total: Energy,
+    /// Mean power over the last interval.
+    pub power: Option<Power>,
+    /// Whether its series may show their values.
+    pub hold: Hold,
+    /// The open interval, while it feeds the node's total.
+    pub feed: Option<OpenInterval>,
+    counter: Counter,
+    failures: u32,
+    fresh: bool,
+    raw: Option<Energy>,
+    mirror: Mirror,
+}
+
+/// An interval that is not charged yet.
+#[derive(Clone, Debug)]
+pub struct OpenInterval {
+    /// The usage at its start.
+    pub base: Base,
+    /// What was measured so far.
+    pub energy: Energy,
+    /// Whether a reset fell into it: then its power says nothing about the idle floor.
+    pub doubtful: bool,
+}
+
+/// Whether a die repeats the counter of its socket's first die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mirror {
+    /// Not compared yet.
+    Unknown,
+    /// The values have been equal since the first die's counter was this: nothing is charged until it is certain.
+    Suspected(Energy),
+    /// They moved together: one counter.
+    Certain,
+    /// They differ: two counters.
+    No,
+}
+
+impl DomainState {
+    /// A domain that is seen for the first time.
+    pub fn new(domain: Arc<Domain>) -> Self {
+        Self {
+            domain,
+            total: Energy::ZERO,
+            power: None,
+            hold: Hold::Unborn,
+            feed: None,
+            counter: Counter::default(),
+            failures: GRACE,
+            fresh: false,
+            raw: None,
+            mirror: Mirror::Unknown,
+        }
+    }
+
+    /// Before a tick's readings: nothing was read yet.
+    pub fn begin_tick(&mut self) {
+        self.fresh = false;
+    }
+
+    /// Takes a reading; tells what made it a reset, if it was one.
+    pub fn take(&mut self, reading: &DomainReading) -> Result<Option<Doubt>, Fault> {
+        self.domain = Arc::clone(&reading.domain);
+        let value = match reading.reading {
+            Ok(value) => value,
+            Err(fault) => {
+                self.failures = self.failures.saturating_add(1);
+                return Err(fault);
+            }
+        };
+        (self.failures, self.fresh) = (0, true);
+        self.raw = match value {
+            Reading::Counter { total, .. } | Reading::Total(total) => Some(total),
+            Reading::Power(_) => None,
+        };
+        let before = self.counter.last();
+        let step = self.counter.advance(reading.at, value, self.domain.max_power);
+        let gain = step.energy();
+        self.total += gain;
+        let mut doubt = None;
+        match step {
+            Step::First => {}
+            Step::Advanced(_) | Step::Wrapped(_) => {
+                self.power = before.map(|before| gain.over(reading.at.since(before)));
+            }
+            Step::Reset(why) => (doubt, self.power) = (Some(why), None),
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.energy += gain;
+            feed.doubtful |= doubt.is_some();
+        }
+        Ok(doubt)
+    }
+
+    /// After a tick's readings: a domain that nobody reads any more is gone. Slow meters have no reading at most ticks.
+    pub fn end_tick(&mut self, now: Moment) {
+        if now.since(self.read_at()) > STALE {
+            self.failures = GRACE;
+        }
+    }
+
+    /// Whether it was read in this tick.
+    pub const fn fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Whether it has been unreadable for so long that another may take its place.
+    pub const fn failed(&self) -> bool {
+        self.failures >= GRACE
+    }
+
+    /// Whether its series are shown: they are absent, never 0, while it cannot be read.
+    pub fn shown(&self) -> bool {
+        !self.failed() && (self.domain.role != Role::Model || self.feed.is_some())
+    }
+
+    /// Whether its interval can be closed now.
+    pub const fn closes(&self) -> bool {
+        self.fresh && matches!(self.mirror, Mirror::Unknown | Mirror::No)
+    }
+
+    /// Whether ended workloads have to wait for its interval to close: not for one that may stay open for long.
+    pub const fn awaited(&self) -> bool {
+        !self.failed() && !matches!(self.mirror, Mirror::Suspected(_))
+    }
+
+    /// Whether it only repeats another die's counter, for certain.
+    pub fn mirrors(&self) -> bool {
+        self.mirror == Mirror::Certain
+    }
+
+    /// The instant of its last reading.
+    pub fn read_at(&self) -> Moment {
+        self.counter.last().unwrap_or_default()
+    }
+
+    /// Compares its value with that of the first die of its socket.
+    pub fn compare(&mut self, first: &Self) {
+        let (Some(mine), Some(its), true, true) = (self.raw, first.raw, self.fresh, first.fresh) else {
+            return;
+        };
+        let apart = mine.microjoules().abs_diff(its.microjoules());
+        let most = self.domain.max_power.unwrap_or(Power::from_watts(5000.0));
+        let near = most.during(MIRROR_WINDOW).microjoules();
+        self.mirror = match self.mirror {
+            Mirror::Unknown if apart <= near => Mirror::Suspected(its),
+            Mirror::Unknown => Mirror::No,
+            Mirror::Suspected(_) if apart > near => Mirror::No,
+            Mirror::Suspected(since) if its.microjoules().abs_diff(since.microjoules()) > 10 * near => {
+                Mirror::Certain
+            }
+            known => known,
+        };
+    }
+
+    /// Whether it counts the same silicon as `other`.
+    pub fn same_place(&self, other: &Domain) -> bool {
+        self.place() == (other.component, other.role == Role::Whole, other.place)
+    }
+
+    fn place(&self) -> (Component, bool, Place) {
+        (self.domain.component, self.domain.role == Role::Whole, self.domain.place)
+    }
+
+    /// Whether `self` is a later die of the socket and meter of which `other` is an earlier one.
+    pub fn follows(&self, other: &Self) -> bool {
+        let (mine, its) = (&self.domain, &other.domain);
+        mine.may_mirror
+            && (mine.meter, mine.component, mine.role) == (its.meter, its.component, its.role)
+            && mine.place.socket == its.place.socket
+            && its.place.die.is_some()
+            && its.place.die < mine.place.die
+    }
+}

@@ -1,0 +1,353 @@
+//! One machine from tick to tick: readings in, a snapshot out.
+//!
+//! The order of a tick: usage, then each domain's interval, closed and charged where it has a reading, then who feeds the
+//! node's total in the next interval, then the ledger's publication.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::attribution::{Attribution, IdlePolicy, Interval};
+use crate::counter::Doubt;
+use crate::domain::{DomainState, OpenInterval};
+use crate::hierarchy::Hierarchy;
+use crate::idle::Floor;
+use crate::ledger::{Ledger, Publication, Terms};
+use crate::reading::{Component, Domain, DomainReading, Fault, Moment, Role};
+use crate::roster::{Names, Roster};
+use crate::sample::Sample;
+use crate::snapshot::{DomainRow, Feed, MeterRow, Snapshot};
+use crate::split::Splitter;
+use crate::units::{Energy, Power};
+use crate::usage::Usage;
+
+/// How a node is to be accounted.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How long series live.
+    pub terms: Terms,
+    /// Who pays for the idle floor.
+    pub idle: IdlePolicy,
+    /// Idle floors that the operator has set.
+    pub floors: Vec<(Component, Power)>,
+    /// For how long a workload's name is waited for.
+    pub identity_timeout: Duration,
+}
+
+/// One machine.
+#[derive(Debug)]
+pub struct Node {
+    last: Option<Moment>,
+    hierarchy: Hierarchy,
+    usage: Usage,
+    roster: Roster,
+    ledger: Ledger,
+    attribution: Attribution,
+    domains: Vec<DomainState>,
+    floors: [Floor; Component::COUNT],
+    splitter: Splitter,
+    parts: Vec<Energy>,
+    /// What the components used since the whole-node meter's interval began.
+    beside_whole: Energy,
+    /// By how much the components exceeded the whole-node meter so far.
+    deficit: Energy,
+    errors: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Node {
+    /// A machine of which nothing is known yet.
+    pub fn new(policy: &Policy) -> Self {
+        let set = |component| {
+            let mut floors = policy.floors.iter().filter(|(of, _)| *of == component);
+            Floor::new(floors.next_back().map(|(_, power)| *power))
+        };
+        Self {
+            last: None,
+            hierarchy: Hierarchy::default(),
+            usage: Usage::default(),
+            roster: Roster::new(policy.identity_timeout),
+            ledger: Ledger::new(policy.terms),
+            attribution: Attribution::new(policy.idle),
+            domains: Vec::new(),
+            floors: Component::ALL.map(set),
+            splitter: Splitter::default(),
+            parts: Vec::new(),
+            beside_whole: Energy::ZERO,
+            deficit: Energy::ZERO,
+            errors: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a tick's sample, and writes what is to be shown after it.
+    pub fn advance(
+        &mut self,
+        sample: &Sample<'_>,
+        names: &dyn Names,
+        publication: &Publication,
+        snapshot: &mut Snapshot,
+    ) {
+        self.use_up(sample, names);
+        self.take_readings(sample.domains, sample.at);
+        for component in [Component::Cpu, Component::Dram, Component::Gpu] {
+            self.close(component, sample.at);
+        }
+        self.close_whole();
+        self.choose_feeds();
+        self.roster.settle(&mut self.usage, &mut self.ledger, &open_intervals(&self.domains));
+        self.ledger.publish(publication, snapshot);
+        self.show(publication, snapshot);
+    }
+
+    fn use_up(&mut self, sample: &Sample<'_>, names: &dyn Names) {
+        let interval = self.last.map(|last| sample.at.since(last));
+        self.hierarchy.advance(sample.cgroups, interval.unwrap_or_default());
+        self.roster.meet(sample, names, &mut self.usage, &mut self.ledger);
+        match interval {
+            Some(interval) => {
+                self.roster.add_usage(sample, &self.hierarchy, interval, &mut self.usage, &mut self.ledger);
+                self.usage.end_tick(sample.node, self.hierarchy.top_level(), interval);
+            }
+            None => self.usage.first_tick(sample.node),
+        }
+        self.last = Some(sample.at);
+    }
+
+    fn take_readings(&mut self, readings: &[DomainReading], now: Moment) {
+        self.domains.iter_mut().for_each(DomainState::begin_tick);
+        for reading in readings {
+            let place = self.place_of(&reading.domain);
+            let Some(state) = self.domains.get_mut(place) else { continue };
+            let error = match state.take(reading) {
+                Ok(None) => continue,
+                Ok(Some(doubt)) => doubt.label(),
+                Err(fault) => fault.label(),
+            };
+            *self.errors.entry((reading.domain.meter, error)).or_default() += 1;
+        }
+        self.domains.iter_mut().for_each(|state| state.end_tick(now));
+        self.compare_dies();
+    }
+
+    fn place_of(&mut self, domain: &Arc<Domain>) -> usize {
+        if let Some(place) = self.domains.iter().position(|state| same_domain(&state.domain, domain)) {
+            return place;
+        }
+        for reason in Fault::ALL.map(Fault::label).into_iter().chain(Doubt::ALL.map(Doubt::label)) {
+            self.errors.entry((domain.meter, reason)).or_default();
+        }
+        self.domains.push(DomainState::new(Arc::clone(domain)));
+        self.domains.len() - 1
+    }
+
+    fn compare_dies(&mut self) {
+        for place in 0..self.domains.len() {
+            let Some(state) = self.domains.get(place).filter(|state| state.domain.may_mirror) else {
+                continue;
+            };
+            let first =
+                self.domains.iter().filter(|other| state.follows(other)).min_by_key(|one| one.domain.place);
+            if let Some(first) = first.cloned()
+                && let Some(state) = self.domains.get_mut(place)
+            {
+                state.compare(&first);
+            }
+        }
+    }
+
+    /// Closes and charges the intervals of all domains that feed the component and were read.
+    fn close(&mut self, component: Component, now: Moment) {
+        let feeds = |state: &&mut DomainState| state.domain.component == component && state.feed.is_some();
+        let count = self.domains.iter_mut().filter(feeds).count();
+        let floor = self.floors.get(component as usize).and_then(Floor::power).unwrap_or(Power::ZERO);
+        let (mut energies, mut idle, mut whole) = (Vec::new(), Energy::ZERO, Energy::ZERO);
+        for state in self.domains.iter_mut().filter(feeds).filter(|state| state.closes()) {
+            let Some(feed) = &state.feed else { continue };
+            let share = Power::from_microwatts(floor.microwatts() / count.max(1) as u64);
+            idle += share.during(state.read_at().since(feed.base.at));
+            whole += feed.energy;
+            energies.push(feed.energy.microjoules());
+        }
+        if energies.is_empty() {
+            return;
+        }
+        self.observe(component, whole, energies.len() == count, now);
+        self.splitter.split(idle.min(whole), &energies, &[], &mut self.parts);
+        let mut idles = self.parts.iter().copied();
+        for state in self.domains.iter_mut().filter(feeds).filter(|state| state.closes()) {
+            let at = state.read_at();
+            let socket = state.domain.place.socket.map(usize::from);
+            let Some(feed) = &mut state.feed else { continue };
+            let idle = idles.next().unwrap_or_default().min(feed.energy);
+            let active = feed.energy.checked_sub(idle).unwrap_or_default();
+            let interval = Interval { component, socket, active, idle, base: &feed.base };
+            self.attribution.charge(&interval, &self.usage, &mut self.ledger);
+            feed.restart(&self.usage, at);
+        }
+        self.beside_whole += whole;
+    }
+
+    /// Shows the floor an interval in which all of the component was read without doubt.
+    fn observe(&mut self, component: Component, whole: Energy, complete: bool, now: Moment) {
+        let feeds = || self.domains.iter().filter(|one| one.domain.component == component);
+        let certain = feeds().filter_map(|state| state.feed.as_ref()).all(|feed| !feed.doubtful);
+        let oldest =
+            feeds().filter_map(|state| state.feed.as_ref()).map(|feed| &feed.base).min_by_key(|base| base.at);
+        let Some(floor) = self.floors.get_mut(component as usize) else { return };
+        match oldest {
+            Some(base) if certain && complete => {
+                let utilisation = self.usage.utilisation_since(base, now);
+                floor.observe(whole, now.since(base.at), utilisation);
+            }
+            _ => floor.interrupt(),
+        }
+    }
+
+    /// What the whole-node meter has beyond the components is `other`; a deficit is carried on.
+    fn close_whole(&mut self) {
+        let is_whole = |state: &&mut DomainState| state.domain.role == Role::Whole && state.feed.is_some();
+        let Some(state) = self.domains.iter_mut().find(is_whole).filter(|state| state.fresh()) else {
+            return;
+        };
+        let at = state.read_at();
+        let Some(feed) = &mut state.feed else { return };
+        let parts = core::mem::take(&mut self.beside_whole);
+        if feed.doubtful {
+            // Nothing is known of the whole in this interval, so nothing of what lies beside the components.
+            feed.restart(&self.usage, at);
+            return;
+        }
+        let needed = parts + self.deficit;
+        let beyond = feed.energy.checked_sub(needed).unwrap_or_default();
+        self.deficit = needed.checked_sub(feed.energy).unwrap_or_default();
+        let time = at.since(feed.base.at);
+        let component = Component::Other;
+        let mut idle = Energy::ZERO;
+        if let Some(floor) = self.floors.get_mut(component as usize) {
+            idle = floor.power().unwrap_or_default().during(time).min(beyond);
+            floor.observe(beyond, time, self.usage.utilisation_since(&feed.base, at));
+        }
+        let active = beyond.checked_sub(idle).unwrap_or_default();
+        let interval = Interval { component, socket: None, active, idle, base: &feed.base };
+        self.attribution.charge(&interval, &self.usage, &mut self.ledger);
+        feed.restart(&self.usage, at);
+    }
+
+    /// Chooses, for each piece of silicon, the domain that feeds the node's total in the next interval: the first of the
+    /// meters that can be read. A domain that fails keeps its place for a while, and for good where nothing takes it: its
+    /// counter goes on, so its energy comes with its next reading.
+    fn choose_feeds(&mut self) {
+        for place in 0..self.domains.len() {
+            let Some(state) = self.domains.get(place) else { continue };
+            let feeds = match state.domain.role {
+                Role::Nested => false,
+                Role::Part | Role::Whole => !state.mirrors() && self.is_first_choice(place),
+                Role::Model => !state.failed() && !self.is_measured(state.domain.component),
+            };
+            self.feed(place, feeds);
+        }
+        // A measured domain that failed for long leaves when a model has taken over: else its energy would count twice.
+        for component in Component::ALL {
+            let stands_in = |state: &DomainState| state.domain.role == Role::Model && state.feed.is_some();
+            let of_component = |state: &&mut DomainState| state.domain.component == component;
+            if self.domains.iter_mut().filter(of_component).any(|state| stands_in(state)) {
+                let parts = self.domains.iter_mut().filter(of_component);
+                parts.filter(|state| state.domain.role == Role::Part).for_each(|state| state.feed = None);
+            }
+        }
+    }
+
+    /// Whether any measured domain of the component can be read, or could a moment ago.
+    fn is_measured(&self, component: Component) -> bool {
+        let measured = |state: &DomainState| state.domain.role == Role::Part && !state.failed();
+        self.domains.iter().any(|state| state.domain.component == component && measured(state))
+    }
+
+    fn feed(&mut self, place: usize, feeds: bool) {
+        let Some(state) = self.domains.get_mut(place) else { return };
+        if !feeds {
+            state.feed = None;
+        } else if state.feed.is_none() && state.fresh() {
+            let base = self.usage.base(state.read_at());
+            state.feed = Some(OpenInterval { base, energy: Energy::ZERO, doubtful: false });
+            self.ledger.meter(state.domain.component);
+        }
+    }
+
+    /// Whether no better domain counts the same silicon, or none that can be read.
+    fn is_first_choice(&self, place: usize) -> bool {
+        let Some(state) = self.domains.get(place) else { return false };
+        let rivals = || {
+            self.domains.iter().enumerate().filter(|(other, rival)| {
+                *other != place && rival.same_place(&state.domain) && rival.domain.role == state.domain.role
+            })
+        };
+        if state.failed() {
+            // It keeps the place that it has, unless somebody can take it.
+            return state.feed.is_some() && rivals().all(|(_, rival)| rival.failed());
+        }
+        rivals().all(|(other, rival)| {
+            rival.failed() || (other > place && (state.fresh() || rival.feed.is_none()))
+        })
+    }
+
+    fn show(&mut self, publication: &Publication, snapshot: &mut Snapshot) {
+        for row in &mut snapshot.components {
+            row.floor = self.floors.get(row.component as usize).and_then(Floor::power);
+        }
+        let zero_hold = self.ledger.zero_hold();
+        snapshot.domains.clear();
+        snapshot.feeds.clear();
+        snapshot.meters.clear();
+        for state in &mut self.domains {
+            if state.shown() {
+                state.hold.advance(publication, zero_hold);
+                snapshot.domains.push(DomainRow {
+                    domain: Arc::clone(&state.domain),
+                    energy: if state.hold.released() { state.total } else { Energy::ZERO },
+                    power: state.power,
+                });
+                if state.feed.is_some() {
+                    snapshot.feeds.push(Feed::of(&state.domain));
+                }
+            } else if state.domain.role == Role::Model {
+                // It stands by.
+                continue;
+            }
+            let domain = &state.domain;
+            match snapshot.meters.iter_mut().find(|row| row.meter == domain.meter) {
+                Some(row) => row.up |= state.fresh(),
+                None => snapshot.meters.push(MeterRow {
+                    meter: domain.meter,
+                    up: state.fresh(),
+                    errors: Vec::new(),
+                }),
+            }
+        }
+        snapshot.feeds.sort_unstable();
+        snapshot.feeds.dedup();
+        for ((meter, reason), count) in &self.errors {
+            if let Some(row) = snapshot.meters.iter_mut().find(|row| row.meter == *meter) {
+                row.errors.push((reason, *count));
+            }
+        }
+    }
+}
+
+impl OpenInterval {
+    fn restart(&mut self, usage: &Usage, at: Moment) {
+        usage.rebase(&mut self.base, at);
+        (self.energy, self.doubtful) = (Energy::ZERO, false);
+    }
+}
+
+fn same_domain(one: &Arc<Domain>, other: &Arc<Domain>) -> bool {
+    Arc::ptr_eq(one, other) || (one.meter == other.meter && one.name == other.name)
+}
+
+/// The intervals in which something may still be charged. A suspected mirror's may stay open for long, so it does not
+/// keep ended workloads.
+fn open_intervals(domains: &[DomainState]) -> Vec<&crate::usage::Base> {
+    let kept = domains.iter().filter(|state| state.awaited());
+    kept.filter_map(|state| state.feed.as_ref()).map(|feed| &feed.base).collect()
+}

@@ -1,0 +1,219 @@
+//! Which cgroups are which workloads, and under which account each pays.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
+use alloc::sync::Arc;
+
+use crate::hierarchy::Hierarchy;
+use crate::ledger::{AccountId, Ledger};
+use crate::reading::Moment;
+use crate::sample::{Birth, Cgroup, CgroupId, Sample};
+use crate::usage::{Base, Consumer, ConsumerId, Usage};
+use crate::workload::{Identity, Info, Key, Workload};
+
+/// Who knows what workloads are called. Asked at every tick while it answers «not yet», so it answers from memory.
+pub trait Names: fmt::Debug {
+    /// What is known of the workload.
+    fn identify(&self, workload: &Workload) -> Identity;
+}
+
+/// No source of names: every workload goes under its ids at once.
+#[derive(Clone, Copy, Debug)]
+pub struct NoNames;
+
+impl Names for NoNames {
+    fn identify(&self, _: &Workload) -> Identity {
+        Identity::Never
+    }
+}
+
+/// The workloads that are charged.
+#[derive(Debug)]
+pub struct Roster {
+    identity_timeout: Duration,
+    /// By cgroup.
+    members: Vec<Option<ConsumerId>>,
+    /// Workloads whose cgroups are gone, until their last interval is charged.
+    ended: Vec<ConsumerId>,
+    unnamed: Vec<Unnamed>,
+}
+
+#[derive(Clone, Debug)]
+struct Unnamed {
+    account: AccountId,
+    consumer: ConsumerId,
+    workload: Arc<Workload>,
+    above: Info,
+    since: Moment,
+}
+
+impl Roster {
+    /// An empty one; after `identity_timeout` a workload goes under its ids.
+    pub const fn new(identity_timeout: Duration) -> Self {
+        Self { identity_timeout, members: Vec::new(), ended: Vec::new(), unnamed: Vec::new() }
+    }
+
+    /// Opens accounts for the workloads that are new in the sample, and asks again for the names that are missing.
+    pub fn meet(&mut self, sample: &Sample<'_>, names: &dyn Names, usage: &mut Usage, ledger: &mut Ledger) {
+        self.ask_again(sample.at, names, usage, ledger);
+        self.members.resize(sample.cgroups.len(), None);
+        for (id, cgroup) in (0..).zip(sample.cgroups) {
+            if cgroup.birth != Birth::Earlier {
+                self.end(id);
+            }
+            let Some(workload) = cgroup.workload.as_ref().filter(|_| cgroup.present) else { continue };
+            match self.members.get(id as usize).copied().flatten() {
+                None => self.begin(sample, id, workload, names, usage, ledger),
+                Some(member) => {
+                    if let Some(consumer) = usage.consumer(member) {
+                        consumer.sockets = cgroup.sockets;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds what each cgroup used itself to the workload that it belongs to.
+    pub fn add_usage(
+        &mut self,
+        sample: &Sample<'_>,
+        hierarchy: &Hierarchy,
+        interval: Duration,
+        usage: &mut Usage,
+        ledger: &mut Ledger,
+    ) {
+        for (id, cgroup) in (0..).zip(sample.cgroups) {
+            if !cgroup.present {
+                continue;
+            }
+            if let Some(member) = self.owner(sample.cgroups, id) {
+                let cpu = hierarchy.cpu(id);
+                let memory = if cgroup.gone { 0 } else { hierarchy.memory(id, cgroup) };
+                usage.add(member, cpu, memory, interval);
+                if let Some(consumer) = usage.consumer(member) {
+                    if cgroup.workload.is_some() {
+                        consumer.reserved = hierarchy.reserved(id, cgroup);
+                    }
+                    ledger.used(consumer.account, Duration::from_nanos(cpu));
+                }
+            }
+            if cgroup.gone {
+                self.end(id);
+            }
+        }
+    }
+
+    /// Lets go of the ended workloads of which nothing is left to be charged.
+    pub fn settle(&mut self, usage: &mut Usage, ledger: &mut Ledger, open: &[&Base]) {
+        let unnamed = &self.unnamed;
+        self.ended.retain(|member| {
+            let Some(account) = usage.consumer(*member).map(|consumer| consumer.account) else {
+                return false;
+            };
+            if unnamed.iter().any(|one| one.consumer == *member)
+                || !usage.release(*member, open.iter().copied())
+            {
+                return true;
+            }
+            ledger.leave(account);
+            false
+        });
+    }
+
+    /// The workload of the cgroup itself or of its nearest ancestor that is one.
+    fn owner(&self, cgroups: &[Cgroup], id: CgroupId) -> Option<ConsumerId> {
+        let owner = Hierarchy::nearest(cgroups, id, |cgroup| cgroup.workload.is_some())?;
+        self.members.get(owner as usize).copied().flatten()
+    }
+
+    fn begin(
+        &mut self,
+        sample: &Sample<'_>,
+        id: CgroupId,
+        workload: &Arc<Workload>,
+        names: &dyn Names,
+        usage: &mut Usage,
+        ledger: &mut Ledger,
+    ) {
+        let Some(cgroup) = sample.cgroups.get(id as usize) else { return };
+        let above = enclosing_job(sample.cgroups, cgroup);
+        let identity = names.identify(workload);
+        let unnamed = identity == Identity::NotYet;
+        let account = match labels(identity, workload) {
+            None => ledger.admit_unnamed(),
+            Some((key, info)) => ledger.admit(key, [info, above.clone()].concat()),
+        };
+        let consumer = Consumer { account, sockets: cgroup.sockets, reserved: cgroup.reserved };
+        let member = usage.begin(consumer, tie(workload));
+        if unnamed {
+            let workload = Arc::clone(workload);
+            self.unnamed.push(Unnamed { account, consumer: member, workload, above, since: sample.at });
+        }
+        if let Some(slot) = self.members.get_mut(id as usize) {
+            *slot = Some(member);
+        }
+    }
+
+    fn end(&mut self, id: CgroupId) {
+        if let Some(member) = self.members.get_mut(id as usize).and_then(Option::take) {
+            self.ended.push(member);
+        }
+    }
+
+    fn ask_again(&mut self, now: Moment, names: &dyn Names, usage: &mut Usage, ledger: &mut Ledger) {
+        let timeout = self.identity_timeout;
+        self.unnamed.retain(|one| {
+            let identity = match names.identify(&one.workload) {
+                Identity::NotYet if now.since(one.since) >= timeout => Identity::Never,
+                identity => identity,
+            };
+            let Some((key, info)) = labels(identity, &one.workload) else { return true };
+            let account = ledger.name(one.account, key, [info, one.above.clone()].concat());
+            if let Some(consumer) = usage.consumer(one.consumer) {
+                consumer.account = account;
+            }
+            false
+        });
+    }
+}
+
+/// The labels under which a workload goes, if that is known.
+fn labels(identity: Identity, workload: &Workload) -> Option<(Key, Info)> {
+    match identity {
+        Identity::Known(key, info) => Some((key, info)),
+        Identity::Never => Some((workload.key_by_id(), workload.info_by_id())),
+        Identity::NotYet => None,
+    }
+}
+
+/// A container inside a job is the container's; its info carries the job.
+fn enclosing_job(cgroups: &[Cgroup], cgroup: &Cgroup) -> Info {
+    let is_job = |cgroup: &Cgroup| matches!(cgroup.workload.as_deref(), Some(Workload::Job { .. }));
+    let job = cgroup.parent.and_then(|parent| Hierarchy::nearest(cgroups, parent, is_job));
+    let job = job.and_then(|job| cgroups.get(job as usize)).and_then(|job| job.workload.as_deref());
+    match job.map(Workload::key_by_id) {
+        Some(key) => key.family.labels().iter().copied().zip(key.values).collect(),
+        None => Info::new(),
+    }
+}
+
+/// An order among workloads that does not depend on where they stand: FNV-1a of what they are.
+fn tie(workload: &Workload) -> u64 {
+    struct Fnv(u64);
+    impl Hasher for Fnv {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            for byte in bytes {
+                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+    }
+    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    workload.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,586 @@
+//! The law of conservation and its companions, on whole nodes: any readings, any deaths, any scrapers.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use noether_core::attribution::IdlePolicy;
+use noether_core::ledger::{Publication, Terms};
+use noether_core::node::{Node, Policy};
+use noether_core::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Quality, Reading, Role};
+use noether_core::roster::{Names, NoNames};
+use noether_core::sample::{Birth, Cgroup, NodeUsage, Reserved, Sample, Sockets};
+use noether_core::snapshot::{Generation, Mode, Snapshot};
+use noether_core::units::{Energy, Power};
+use noether_core::workload::{Identity, Key, Workload};
+use proptest::prelude::*;
+
+const RANGE: u64 = 262_143_328_850;
+const GIB: u64 = 1 << 30;
+
+fn policy() -> Policy {
+    Policy {
+        terms: Terms { linger: Duration::from_secs(300), zero_hold: Duration::from_secs(150), max: 5000 },
+        idle: IdlePolicy::Usage,
+        floors: vec![],
+        identity_timeout: Duration::from_secs(60),
+    }
+}
+
+fn domain(meter: &'static str, name: &str, component: Component, role: Role, socket: u16) -> Arc<Domain> {
+    Arc::new(Domain {
+        meter,
+        name: name.into(),
+        component,
+        role,
+        place: Place { socket: Some(socket), die: None },
+        quality: if role == Role::Model { Quality::Modelled } else { Quality::Measured },
+        max_power: None,
+        may_mirror: false,
+    })
+}
+
+fn unit(name: &str) -> Cgroup {
+    Cgroup {
+        present: true,
+        parent: None,
+        top_level: true,
+        workload: Some(Arc::new(Workload::Unit { name: name.into() })),
+        cpu: Some(Duration::ZERO),
+        memory: None,
+        sockets: Sockets::ALL,
+        reserved: Reserved::default(),
+        birth: Birth::Unknown,
+        gone: false,
+    }
+}
+
+/// A node with what it is fed, as a test turns the crank.
+struct Bench {
+    node: Node,
+    now: Duration,
+    generation: u64,
+    /// Whether somebody fetches every snapshot.
+    fetched: bool,
+    usage: NodeUsage,
+    cgroups: Vec<Cgroup>,
+    domains: Vec<(Arc<Domain>, Result<Reading, Fault>)>,
+    snapshot: Snapshot,
+}
+
+impl Bench {
+    fn new(policy: &Policy, sockets: usize) -> Self {
+        Self {
+            node: Node::new(policy),
+            now: Duration::from_secs(1000),
+            generation: 0,
+            fetched: true,
+            usage: NodeUsage {
+                busy: vec![Duration::ZERO; sockets],
+                cpus: 8,
+                memory_held: 0,
+                memory_total: 64 * GIB,
+            },
+            cgroups: vec![],
+            domains: vec![],
+            snapshot: Snapshot::default(),
+        }
+    }
+
+    fn counter(
+        &mut self,
+        meter: &'static str,
+        name: &str,
+        component: Component,
+        role: Role,
+        socket: u16,
+        raw: u64,
+    ) {
+        self.domains.push((domain(meter, name, component, role, socket), Ok(counted(raw))));
+    }
+
+    fn tick_with(&mut self, seconds: f64, names: &dyn Names) {
+        self.now += Duration::from_secs_f64(seconds);
+        self.generation += 1;
+        let at = Moment::from_boot(self.now);
+        let readings: Vec<DomainReading> = self
+            .domains
+            .iter()
+            .map(|(domain, reading)| DomainReading { domain: Arc::clone(domain), at, reading: *reading })
+            .collect();
+        let sample = Sample { at, domains: &readings, node: &self.usage, cgroups: &self.cgroups };
+        let acknowledged = self.fetched.then(|| Generation(self.generation - 1));
+        let publication = Publication { generation: Generation(self.generation), at, acknowledged };
+        self.node.advance(&sample, names, &publication, &mut self.snapshot);
+        for cgroup in &mut self.cgroups {
+            cgroup.birth = Birth::Earlier;
+            cgroup.present &= !cgroup.gone;
+        }
+        self.check_law();
+    }
+
+    fn tick(&mut self, seconds: f64) {
+        self.tick_with(seconds, &NoNames);
+    }
+
+    /// Zero was shown and fetched: values from now on.
+    fn settle(&mut self) {
+        self.tick(0.001);
+        self.tick(0.001);
+    }
+
+    fn check_law(&self) {
+        for row in &self.snapshot.components {
+            let workloads: Energy =
+                self.snapshot.rows.iter().map(|one| one.energy.component(row.component)).sum();
+            let unattributed = self.snapshot.unattributed.component(row.component);
+            let whole = workloads + unattributed + row.pending + row.retired;
+            assert_eq!(whole, self.snapshot.node.component(row.component), "{row:?}");
+        }
+    }
+
+    fn run(&mut self, id: usize, milliseconds: u64) {
+        let cpu = &mut self.cgroups[id].cpu;
+        *cpu = cpu.map(|cpu| cpu + Duration::from_millis(milliseconds));
+    }
+
+    fn busy(&mut self, socket: usize, milliseconds: u64) {
+        self.usage.busy[socket] += Duration::from_millis(milliseconds);
+    }
+
+    fn add(&mut self, place: usize, joules: f64) {
+        let Ok(Reading::Counter { total, .. }) = &mut self.domains[place].1 else { panic!("no counter") };
+        *total = Energy::from_microjoules((total.microjoules() + (joules * 1e6) as u64) % RANGE);
+    }
+
+    fn joules(&self, name: &str, component: Component) -> f64 {
+        let found =
+            self.snapshot.rows.iter().find(|row| row.key.values.last().is_some_and(|value| &**value == name));
+        found.map_or(0.0, |row| row.energy.component(component).joules())
+    }
+
+    fn nobody(&self, component: Component) -> f64 {
+        self.snapshot.unattributed.component(component).joules()
+    }
+
+    fn total(&self, component: Component) -> f64 {
+        self.snapshot.node.component(component).joules()
+    }
+
+    fn pending(&self, component: Component) -> f64 {
+        self.snapshot.components.iter().find(|row| row.component == component).unwrap().pending.joules()
+    }
+}
+
+fn counted(raw: u64) -> Reading {
+    Reading::Counter { total: Energy::from_microjoules(raw), range: Energy::from_microjoules(RANGE) }
+}
+
+#[test]
+fn worked_example_one_interval() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 262_143_000_000);
+    bench.counter("rapl", "dram-0", Component::Dram, Role::Part, 0, 5);
+    bench.cgroups = vec![unit("a"), unit("b")];
+    bench.settle();
+    bench.cgroups[0].memory = Some(6 * GIB);
+    bench.cgroups[1].memory = Some(2 * GIB);
+    bench.usage.memory_held = 10 * GIB;
+    bench.run(0, 6000);
+    bench.run(1, 3000);
+    bench.busy(0, 10_000);
+    bench.domains[0].1 = Ok(counted(499_671_150));
+    bench.add(1, 100.0);
+    bench.tick(10.0);
+    assert_eq!(bench.total(Component::Cpu), 500.0);
+    assert_eq!((bench.joules("a", Component::Cpu), bench.joules("a", Component::Dram)), (300.0, 60.0));
+    assert_eq!((bench.joules("b", Component::Cpu), bench.joules("b", Component::Dram)), (150.0, 20.0));
+    assert_eq!((bench.nobody(Component::Cpu), bench.nobody(Component::Dram)), (50.0, 20.0));
+}
+
+#[test]
+fn worked_example_two_intervals() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.cgroups = vec![unit("a"), unit("b")];
+    bench.settle();
+    bench.run(0, 1000);
+    bench.busy(0, 1000);
+    bench.add(0, 100.0);
+    bench.tick(1.0);
+    bench.run(1, 1000);
+    bench.busy(0, 1000);
+    bench.tick(1.0);
+    assert_eq!((bench.joules("a", Component::Cpu), bench.joules("b", Component::Cpu)), (100.0, 0.0));
+}
+
+#[test]
+fn a_slow_meter_closes_its_own_interval_beside_a_fast_one() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.counter("slow", "dram-0", Component::Dram, Role::Part, 0, 0);
+    bench.cgroups = vec![unit("a"), unit("b")];
+    bench.usage.memory_held = 8 * GIB;
+    bench.settle();
+    let slow = bench.domains.pop().unwrap();
+    // a holds all memory for four of five seconds, then b does.
+    for second in 0..5 {
+        bench.cgroups[0].memory = Some(if second < 4 { 8 * GIB } else { 0 });
+        bench.cgroups[1].memory = Some(if second < 4 { 0 } else { 8 * GIB });
+        bench.run(0, 500);
+        bench.busy(0, 500);
+        bench.add(0, 10.0);
+        if second == 4 {
+            bench.domains.push(slow.clone());
+            bench.add(1, 100.0);
+        }
+        bench.tick(1.0);
+        let expected = if second == 4 { (80.0, 20.0) } else { (0.0, 0.0) };
+        let (a, b) = (bench.joules("a", Component::Dram), bench.joules("b", Component::Dram));
+        assert!((a - expected.0).abs() < 0.1 && (b - expected.1).abs() < 0.1, "{a} {b}");
+        assert_eq!(bench.joules("a", Component::Cpu), 10.0 * f64::from(second + 1));
+    }
+}
+
+#[test]
+fn each_sockets_energy_goes_to_what_ran_there() {
+    let mut bench = Bench::new(&policy(), 2);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.counter("rapl", "package-1", Component::Cpu, Role::Part, 1, 0);
+    bench.cgroups = vec![unit("bound"), unit("free")];
+    bench.cgroups[0].sockets = Sockets(0b10);
+    bench.settle();
+    bench.run(0, 1000);
+    bench.run(1, 1000);
+    bench.busy(0, 1000);
+    bench.busy(1, 1000);
+    bench.add(0, 30.0);
+    bench.add(1, 90.0);
+    bench.tick(1.0);
+    assert_eq!((bench.joules("bound", Component::Cpu), bench.joules("free", Component::Cpu)), (90.0, 30.0));
+}
+
+#[test]
+fn overlapping_domains_count_once_and_the_whole_has_the_rest() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl_mmio", "package-0", Component::Cpu, Role::Part, 0, 7);
+    bench.counter("rapl", "core-0", Component::Cpu, Role::Nested, 0, 0);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 9);
+    bench.counter("rapl", "dram-0", Component::Dram, Role::Part, 0, 0);
+    bench.counter("rapl", "psys", Component::Other, Role::Whole, 0, 0);
+    bench.settle();
+    for (place, joules) in [(0, 50.0), (1, 40.0), (2, 50.0), (3, 10.0), (4, 55.0)] {
+        bench.add(place, joules);
+    }
+    bench.tick(1.0);
+    assert_eq!(
+        (bench.total(Component::Cpu), bench.total(Component::Dram), bench.total(Component::Other)),
+        (50.0, 10.0, 0.0)
+    );
+    // The deficit of 5 J is carried on.
+    bench.add(4, 12.0);
+    bench.tick(1.0);
+    assert_eq!(bench.total(Component::Other), 7.0);
+}
+
+#[test]
+fn mirrored_dies_count_once_and_separate_ones_twice() {
+    for (mirrored, expected) in [(true, 300.0), (false, 700.0)] {
+        let mut bench = Bench::new(&policy(), 1);
+        for die in 0..2 {
+            bench.counter("rapl", &format!("package-0-die-{die}"), Component::Cpu, Role::Part, 0, 1000);
+            let domain = Arc::make_mut(&mut bench.domains[die as usize].0);
+            domain.place.die = Some(die);
+            domain.may_mirror = true;
+            domain.max_power = Some(Power::from_watts(200.0));
+        }
+        bench.settle();
+        for _ in 0..3 {
+            bench.add(0, 100.0);
+            bench.add(1, if mirrored { 100.0 } else { 400.0 / 3.0 });
+            bench.tick(1.0);
+        }
+        assert!((bench.total(Component::Cpu) - expected).abs() < 1e-5, "{}", bench.total(Component::Cpu));
+    }
+}
+
+#[test]
+fn the_model_stands_in_only_while_nothing_is_measured() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.domains.push((
+        domain("model", "cpu", Component::Cpu, Role::Model, 0),
+        Ok(Reading::Power(Power::from_watts(20.0))),
+    ));
+    bench.settle();
+    bench.add(0, 50.0);
+    bench.tick(1.0);
+    assert_eq!(bench.total(Component::Cpu), 50.0);
+    assert!(bench.snapshot.domains.iter().all(|row| row.domain.meter != "model"));
+    let readable = bench.domains[0].1;
+    bench.domains[0].1 = Err(Fault::Permission);
+    for _ in 0..6 {
+        bench.tick(1.0);
+    }
+    // Three ticks of grace, then the model.
+    assert_eq!(bench.total(Component::Cpu), 50.0 + 3.0 * 20.0);
+    assert!(bench.snapshot.domains.iter().all(|row| row.domain.meter == "model"));
+    // Back again: what the counter gained in between was modelled.
+    bench.domains[0].1 = readable;
+    bench.add(0, 1000.0);
+    bench.tick(1.0);
+    bench.add(0, 7.0);
+    bench.tick(1.0);
+    assert_eq!(bench.total(Component::Cpu), 50.0 + 4.0 * 20.0 + 7.0);
+}
+
+#[test]
+fn a_domain_that_fails_for_a_while_loses_nothing() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.settle();
+    let readable = bench.domains[0].1;
+    bench.domains[0].1 = Err(Fault::Malformed);
+    for _ in 0..10 {
+        bench.tick(1.0);
+    }
+    assert!(bench.snapshot.domains.is_empty(), "absent, not 0");
+    bench.domains[0].1 = readable;
+    bench.add(0, 500.0);
+    bench.tick(1.0);
+    assert_eq!(bench.total(Component::Cpu), 500.0);
+}
+
+#[test]
+fn zero_first_then_everything() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.fetched = false;
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.cgroups = vec![unit("a")];
+    for _ in 0..5 {
+        bench.run(0, 500);
+        bench.busy(0, 500);
+        bench.tick(1.0);
+        bench.add(0, 10.0);
+        assert_eq!((bench.total(Component::Cpu), bench.joules("a", Component::Cpu)), (0.0, 0.0));
+    }
+    bench.fetched = true;
+    bench.tick(1.0);
+    assert_eq!((bench.total(Component::Cpu), bench.joules("a", Component::Cpu)), (50.0, 40.0));
+    // Another workload: the node goes on, its own series starts at 0.
+    bench.fetched = false;
+    bench.cgroups.push(Cgroup { birth: Birth::Now, ..unit("b") });
+    bench.run(1, 500);
+    bench.busy(0, 500);
+    bench.add(0, 10.0);
+    bench.tick(1.0);
+    assert_eq!((bench.joules("b", Component::Cpu), bench.pending(Component::Cpu)), (0.0, 10.0));
+    for _ in 0..150 {
+        bench.tick(1.0);
+    }
+    assert_eq!((bench.joules("b", Component::Cpu), bench.pending(Component::Cpu)), (10.0, 0.0));
+}
+
+#[test]
+fn linger_retire_and_start_again_at_zero() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.cgroups = vec![unit("a")];
+    bench.settle();
+    let burn = |bench: &mut Bench, id: usize| {
+        bench.run(id, 500);
+        bench.busy(0, 500);
+        bench.add(0, 10.0);
+        bench.tick(1.0);
+    };
+    burn(&mut bench, 0);
+    bench.cgroups[0].gone = true;
+    bench.tick(1.0);
+    for _ in 0..100 {
+        bench.tick(1.0);
+    }
+    // A restart under the same labels goes on.
+    bench.cgroups.push(Cgroup { birth: Birth::Now, ..unit("a") });
+    burn(&mut bench, 1);
+    assert_eq!(bench.joules("a", Component::Cpu), 20.0);
+    bench.cgroups[1].gone = true;
+    for _ in 0..310 {
+        bench.tick(1.0);
+    }
+    assert!(bench.snapshot.rows.is_empty());
+    assert_eq!(bench.snapshot.components[0].retired.joules(), 20.0);
+    bench.cgroups.push(Cgroup { birth: Birth::Now, ..unit("a") });
+    burn(&mut bench, 2);
+    assert_eq!(bench.joules("a", Component::Cpu), 0.0);
+    burn(&mut bench, 2);
+    assert_eq!(bench.joules("a", Component::Cpu), 20.0);
+}
+
+#[test]
+fn idle_policies() {
+    let run = |idle, floors: Vec<_>| {
+        let mut bench = Bench::new(&Policy { idle, floors, ..policy() }, 1);
+        bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+        bench.cgroups = vec![unit("a"), unit("b")];
+        bench.cgroups[1].reserved.cpu_milli = 4000;
+        bench.settle();
+        bench.run(0, 1000);
+        bench.busy(0, 1000);
+        bench.add(0, 100.0);
+        bench.tick(1.0);
+        assert!((bench.snapshot.node.of(Component::Cpu, Mode::Idle).joules() - 40.0).abs() < 1e-5);
+        (bench.joules("a", Component::Cpu), bench.joules("b", Component::Cpu), bench.nobody(Component::Cpu))
+    };
+    let floor = vec![(Component::Cpu, Power::from_watts(40.0))];
+    assert_eq!(run(IdlePolicy::Usage, floor.clone()), (100.0, 0.0, 0.0));
+    assert_eq!(run(IdlePolicy::Requests, floor.clone()), (60.0, 20.0, 20.0));
+    assert_eq!(run(IdlePolicy::None, floor), (60.0, 0.0, 40.0));
+}
+
+/// Names as a test tells them.
+#[derive(Debug, Default)]
+struct Told(BTreeMap<String, Identity>);
+
+impl Names for Told {
+    fn identify(&self, workload: &Workload) -> Identity {
+        let Workload::Unit { name } = workload else { return Identity::Never };
+        self.0.get(&**name).cloned().unwrap_or(Identity::NotYet)
+    }
+}
+
+#[test]
+fn energy_waits_for_its_name_and_is_not_dropped_with_the_workload() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.settle();
+    let mut names = Told::default();
+    for name in ["late", "never", "short"] {
+        bench.cgroups.push(Cgroup { birth: Birth::Now, ..unit(name) });
+    }
+    let burn = |bench: &mut Bench, ids: &[usize], names: &Told| {
+        for id in ids {
+            bench.run(*id, 500);
+            bench.busy(0, 500);
+            bench.add(0, 10.0);
+        }
+        bench.tick_with(1.0, names);
+    };
+    burn(&mut bench, &[0, 1, 2], &names);
+    assert_eq!((bench.snapshot.rows.len(), bench.pending(Component::Cpu)), (0, 30.0));
+    bench.cgroups[2].gone = true;
+    burn(&mut bench, &[0], &names);
+    names.0.insert("late".into(), Identity::Known(Key::container("ns", "pod", "named"), vec![]));
+    burn(&mut bench, &[], &names);
+    burn(&mut bench, &[], &names);
+    assert_eq!((bench.joules("named", Component::Cpu), bench.pending(Component::Cpu)), (20.0, 20.0));
+    for _ in 0..60 {
+        burn(&mut bench, &[], &names);
+    }
+    assert_eq!((bench.joules("never", Component::Cpu), bench.joules("short", Component::Cpu)), (10.0, 10.0));
+    assert_eq!(bench.pending(Component::Cpu), 0.0);
+}
+
+#[test]
+fn beyond_the_limit_everything_is_folded() {
+    let mut policy = policy();
+    policy.terms.max = 1;
+    let mut bench = Bench::new(&policy, 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.cgroups = vec![unit("a"), unit("b"), unit("c")];
+    bench.settle();
+    for id in 0..3 {
+        bench.run(id, 100);
+        bench.busy(0, 100);
+    }
+    bench.add(0, 30.0);
+    bench.tick(1.0);
+    assert_eq!((bench.joules("a", Component::Cpu), bench.joules("_folded", Component::Cpu)), (10.0, 20.0));
+    assert_eq!(bench.snapshot.folded, 2);
+}
+
+#[derive(Clone, Debug)]
+struct Turn {
+    milliseconds: u64,
+    gains: Vec<u64>,
+    faults: Vec<u8>,
+    runs: Vec<u64>,
+    fates: Vec<u8>,
+    fetched: bool,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    let gains = prop::collection::vec(prop_oneof![0..80_000_000_u64, any::<u64>()], 4);
+    let faults = prop::collection::vec(any::<u8>(), 4);
+    let (runs, fates) = (prop::collection::vec(0..900_u64, 6), prop::collection::vec(any::<u8>(), 6));
+    (1..3000_u64, gains, faults, runs, fates, any::<bool>()).prop_map(
+        |(milliseconds, gains, faults, runs, fates, fetched)| Turn {
+            milliseconds,
+            gains,
+            faults,
+            runs,
+            fates,
+            fetched,
+        },
+    )
+}
+
+proptest! {
+    /// At every tick the law holds to the microjoule and no exported counter falls, whatever is read and whoever dies.
+    #[test]
+    fn nothing_is_lost(turns in prop::collection::vec(turn(), 1..60), floor in 0..60_u64) {
+        let terms = Terms { linger: Duration::from_secs(3), zero_hold: Duration::from_secs(5), max: 4 };
+        let floors = vec![(Component::Cpu, Power::from_watts(floor as f64))];
+        let mut bench = Bench::new(&Policy { terms, floors, ..policy() }, 2);
+        bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, RANGE - 100);
+        bench.counter("rapl", "package-1", Component::Cpu, Role::Part, 1, 0);
+        bench.counter("rapl", "dram-0", Component::Dram, Role::Part, 0, 0);
+        bench.counter("rapl", "psys", Component::Other, Role::Whole, 0, 0);
+        bench.cgroups = (0..6).map(|id| unit(&format!("u{}", id % 5))).collect();
+        let mut last: BTreeMap<(Key, Component), Energy> = BTreeMap::new();
+        let mut nodes = [Energy::ZERO; 4];
+        for turn in turns {
+            for place in 0..4 {
+                let raw = match bench.domains[place].1 { Ok(Reading::Counter { total, .. }) => total.microjoules(), _ => 0 };
+                bench.domains[place].1 = match turn.faults[place] {
+                    0..20 => Err(Fault::Malformed),
+                    _ => Ok(counted(raw.wrapping_add(turn.gains[place]) % RANGE)),
+                };
+            }
+            for id in 0..6 {
+                bench.run(id, turn.runs[id]);
+                bench.busy(id % 2, turn.runs[id]);
+                bench.cgroups[id].memory = Some(turn.runs[id] << 20);
+                if !bench.cgroups[id].present {
+                    bench.cgroups[id] = Cgroup { birth: Birth::Now, gone: turn.fates[id] > 250, ..unit(&format!("u{}", id % 5)) };
+                } else if turn.fates[id] < 40 {
+                    bench.cgroups[id].gone = true;
+                    bench.cgroups[id].cpu = None;
+                }
+            }
+            bench.fetched = turn.fetched;
+            bench.tick(turn.milliseconds as f64 / 1e3);
+            let mut now = BTreeMap::new();
+            for row in &bench.snapshot.rows {
+                for component in Component::ALL {
+                    now.insert(((*row.key).clone(), component), row.energy.component(component));
+                }
+            }
+            for (key, value) in &now {
+                prop_assert!(last.get(key).is_none_or(|before| before <= value), "{key:?} fell");
+            }
+            last = now;
+            for (component, before) in Component::ALL.into_iter().zip(&mut nodes) {
+                let total = bench.snapshot.node.component(component);
+                prop_assert!(*before <= total, "the node's {component:?} fell");
+                *before = total;
+            }
+        }
+    }
+}
