@@ -2,10 +2,18 @@
 //!
 //! Each file holds, in this order: its probe, its type, its pure parser, its tests.
 
+pub mod cpu_power;
+pub mod cpuinfo;
 pub mod error;
+pub mod file;
+pub mod meminfo;
 pub mod meter;
 pub mod pattern;
+pub mod model;
+pub mod powercap;
+pub mod rapl;
 pub mod stat;
+pub mod topology;
 
 pub use error::Error;
 

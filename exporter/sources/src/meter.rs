@@ -3,7 +3,15 @@
 use noether_core::reading::{DomainReading, Moment};
 
 use crate::stat::CpuTimes;
-use crate::{Error, Machine};
+use crate::{Error, Machine, model, rapl};
+
+/// Every meter that Noether knows, measured ones first.
+pub static METERS: &[Probe] = &[
+    rapl::PROBE,
+    rapl::MMIO_PROBE,
+    // The last: it stands in where no other one reads.
+    model::PROBE,
+];
 
 /// How one kind of meter is found. From this row follow its flag `--meter.<name>`, its self-metrics, its row in
 /// `docs/sources.md` and its line in `noether doctor`.
@@ -19,8 +27,11 @@ pub struct Probe {
     pub mend: &'static str,
     /// Opens it: `None` where this machine has no such meter, which is no error. A meter that is there but cannot be
     /// read opens all the same, and its readings carry the fault.
-    pub open: fn(&Machine) -> Result<Option<Box<dyn Meter>>, Error>,
+    pub open: fn(&Machine) -> Opened,
 }
+
+/// What opening a meter gives.
+pub type Opened = Result<Option<Box<dyn Meter>>, Error>;
 
 /// What a meter may look at while it is read, besides its own files.
 pub struct Look<'a> {

@@ -1,0 +1,234 @@
+//! Which socket each processor sits on, and the kernel's lists of processors.
+//!
+//! <https://docs.kernel.org/admin-guide/cputopology.html>
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use noether_core::sample::Sockets;
+
+use crate::Machine;
+use crate::file::number;
+use crate::stat::CpuTimes;
+
+/// The sockets of a machine. They are numbered 0, 1, 2, … in the order of their physical package ids, which may have
+/// gaps; a meter's domain tells the package id, and [`Topology::index_of`] leads from there to the number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// The sockets' physical package ids, by socket; empty where the machine does not tell, and is one socket.
+    packages: Vec<u16>,
+    /// Processors and their sockets, by processor.
+    socket_of: Vec<(u32, usize)>,
+}
+
+impl Topology {
+    /// Reads `<sysfs>/devices/system/cpu/cpuN/topology/physical_package_id`. What cannot be read counts to the first
+    /// socket: virtual machines and some ARM systems (which say -1) have nothing there.
+    pub fn read(machine: &Machine) -> Self {
+        let folder = machine.sysfs.join("devices/system/cpu");
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let cpus = entries.filter_map(|entry| cpu_number(entry.file_name().as_encoded_bytes()));
+        Self::of(cpus.map(|cpu| (cpu, package_of(&folder, cpu))).collect())
+    }
+
+    /// From processors and their physical package ids.
+    pub fn of(mut cpus: Vec<(u32, Option<u16>)>) -> Self {
+        cpus.sort_unstable();
+        cpus.dedup_by_key(|(cpu, _)| *cpu);
+        let mut packages: Vec<u16> = cpus.iter().filter_map(|(_, package)| *package).collect();
+        packages.sort_unstable();
+        packages.dedup();
+        let index =
+            |package: Option<u16>| package.and_then(|id| packages.binary_search(&id).ok()).unwrap_or(0);
+        let socket_of = cpus.into_iter().map(|(cpu, package)| (cpu, index(package))).collect();
+        Self { packages, socket_of }
+    }
+
+    /// How many sockets there are, at least one.
+    pub fn sockets(&self) -> usize {
+        self.packages.len().max(1)
+    }
+
+    /// The socket that a processor sits on; the first for one that is not known.
+    pub fn socket_of(&self, cpu: u32) -> usize {
+        let known = self.socket_of.binary_search_by_key(&cpu, |(cpu, _)| *cpu).ok();
+        known.and_then(|place| self.socket_of.get(place)).map_or(0, |(_, socket)| *socket)
+    }
+
+    /// The socket with this physical package id.
+    pub fn index_of(&self, package: u16) -> Option<usize> {
+        match self.packages.as_slice() {
+            [] => (package == 0).then_some(0),
+            packages => packages.binary_search(&package).ok(),
+        }
+    }
+
+    /// The sockets that the processors of `cpus` sit on. An empty list is a cpuset that restricts nothing.
+    pub fn sockets_of(&self, cpus: &CpuList) -> Sockets {
+        if self.sockets() == 1 || cpus.is_empty() {
+            return Sockets::ALL;
+        }
+        let allowed = self.socket_of.iter().filter(|(cpu, _)| cpus.contains(*cpu));
+        match allowed.fold(0, |set, (_, socket)| set | 1_u64.checked_shl(*socket as u32).unwrap_or(0)) {
+            0 => Sockets::ALL,
+            set => Sockets(set),
+        }
+    }
+
+    /// The busy time by socket. Of one socket it is the `cpu` line, which keeps the times of processors taken offline.
+    pub fn busy(&self, times: &CpuTimes, into: &mut Vec<Duration>) {
+        into.clear();
+        into.resize(self.sockets(), Duration::ZERO);
+        match into.as_mut_slice() {
+            [only] => *only = times.all.busy,
+            sockets => {
+                for (cpu, time) in &times.each {
+                    if let Some(busy) = sockets.get_mut(self.socket_of(*cpu)) {
+                        *busy = busy.saturating_add(time.busy);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// N of `cpuN`; there are other folders beside them (`cpuidle`, `cpufreq`).
+fn cpu_number(name: &[u8]) -> Option<u32> {
+    number(name.strip_prefix(b"cpu")?).and_then(|cpu| u32::try_from(cpu).ok())
+}
+
+fn package_of(folder: &Path, cpu: u32) -> Option<u16> {
+    let content = fs::read(folder.join(format!("cpu{cpu}/topology/physical_package_id"))).ok()?;
+    number(&content).and_then(|package| u16::try_from(package).ok())
+}
+
+/// A list of processors as the kernel writes it: `0-3,8,10-11`.
+///
+/// <https://docs.kernel.org/admin-guide/cgroup-v2.html#cpuset-interface-files>
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CpuList {
+    /// First and last of each range, as they came: a range may span 2^32 processors without becoming that many.
+    ranges: Vec<(u32, u32)>,
+}
+
+impl CpuList {
+    /// Parses the content of a file such as `cpuset.cpus.effective`; empty content is the empty list.
+    pub fn parse(content: &[u8]) -> Option<Self> {
+        let content = content.trim_ascii();
+        if content.is_empty() {
+            return Some(Self::default());
+        }
+        let ranges = content.split(|byte| *byte == b',').map(range).collect::<Option<_>>()?;
+        Some(Self { ranges })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether the processor is in it.
+    pub fn contains(&self, cpu: u32) -> bool {
+        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&cpu))
+    }
+}
+
+fn range(part: &[u8]) -> Option<(u32, u32)> {
+    let mut ends = part.splitn(2, |byte| *byte == b'-').map(|end| u32::try_from(number(end)?).ok());
+    let first = ends.next()??;
+    let last = ends.next().unwrap_or(Some(first))?;
+    (first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stat::CpuTime;
+    use proptest::prelude::*;
+
+    fn list(content: &str) -> CpuList {
+        CpuList::parse(content.as_bytes()).unwrap()
+    }
+
+    fn sparse() -> Topology {
+        Topology::of(vec![(3, Some(3)), (0, Some(0)), (2, Some(3)), (1, Some(0))])
+    }
+
+    #[test]
+    fn sparse_package_ids_become_dense() {
+        let topology = sparse();
+        assert_eq!((topology.sockets(), topology.index_of(3), topology.index_of(1)), (2, Some(1), None));
+        assert_eq!([0, 1, 2, 3, 99].map(|cpu| topology.socket_of(cpu)), [0, 0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_machine_that_tells_nothing_is_one_socket() {
+        for topology in [Topology::default(), Topology::of(vec![(0, None), (1, None)])] {
+            assert_eq!((topology.sockets(), topology.index_of(0)), (1, Some(0)));
+            assert_eq!(topology.sockets_of(&list("0")), Sockets::ALL);
+        }
+    }
+
+    #[test]
+    fn the_tree_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for (cpu, package) in [(0, "0\n"), (1, "0\n"), (10, "3\n"), (11, "-1\n")] {
+            let topology = folder.path().join(format!("devices/system/cpu/cpu{cpu}/topology"));
+            fs::create_dir_all(&topology).unwrap();
+            fs::write(topology.join("physical_package_id"), package).unwrap();
+        }
+        fs::create_dir_all(folder.path().join("devices/system/cpu/cpuidle")).unwrap();
+        let root = folder.path().to_owned();
+        let machine = Machine {
+            procfs: root.clone(),
+            sysfs: root.clone(),
+            cgroupfs: root.clone(),
+            rootfs: root,
+            clock_ticks: 100,
+            page_size: 4096,
+        };
+        let expected = Topology::of(vec![(0, Some(0)), (1, Some(0)), (10, Some(3)), (11, None)]);
+        assert_eq!(Topology::read(&machine), expected);
+        assert_eq!(expected.sockets(), 2);
+    }
+
+    #[test]
+    fn cpusets_bind_to_sockets() {
+        let topology = sparse();
+        let sockets = ["0-1", "2", "1-2", "", "77"].map(|cpus| topology.sockets_of(&list(cpus)).0);
+        assert_eq!(sockets, [0b01, 0b10, 0b11, u64::MAX, u64::MAX]);
+    }
+
+    #[test]
+    fn busy_time_is_summed_by_socket() {
+        let time = |seconds| CpuTime { busy: Duration::from_secs(seconds), idle: Duration::ZERO };
+        let times =
+            CpuTimes { all: time(99), each: vec![(0, time(1)), (1, time(2)), (2, time(4)), (3, time(8))] };
+        let mut busy = Vec::new();
+        sparse().busy(&times, &mut busy);
+        assert_eq!(busy, [3, 12].map(Duration::from_secs));
+        Topology::default().busy(&times, &mut busy);
+        assert_eq!(busy, [Duration::from_secs(99)]);
+    }
+
+    #[test]
+    fn lists_of_processors() {
+        let cpus = list("0-3,8,10-11\n");
+        let found: Vec<u32> = (0..20).filter(|cpu| cpus.contains(*cpu)).collect();
+        assert_eq!(found, [0, 1, 2, 3, 8, 10, 11]);
+        assert!(list("\n").is_empty() && list("0-4294967295").contains(7));
+        for bad in ["-1", "3-1", "1,,2", "1-", "a", "0-3,", "4294967296", "1-2-3"] {
+            assert_eq!(CpuList::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_panics(content in "([0-9]{0,11}[-,]?){0,6}\n?", cpus: Vec<(u32, Option<u16>)>) {
+            if let Some(list) = CpuList::parse(content.as_bytes()) {
+                let _ = Topology::of(cpus).sockets_of(&list);
+            }
+        }
+    }
+}
