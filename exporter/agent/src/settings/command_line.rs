@@ -43,7 +43,10 @@ fn program() -> clap::Command {
 }
 
 fn subcommand(command: Command) -> clap::Command {
-    clap::Command::new(command.name()).about(command.summary()).args(offered(command).map(argument))
+    clap::Command::new(command.name())
+        .display_name("noether")
+        .about(command.summary())
+        .args(offered(command).map(argument))
 }
 
 fn argument(flag: &'static Flag) -> Arg {
@@ -87,9 +90,11 @@ fn misuse(error: &clap::Error) -> Misuse {
     };
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misuse::Asked(text()),
-        ErrorKind::UnknownArgument => named(ContextKind::InvalidArg).map_or_else(|| wrong(&text()), unknown),
+        ErrorKind::UnknownArgument => {
+            named(ContextKind::InvalidArg).map_or_else(|| wrong(&text()), unknown_argument)
+        }
         ErrorKind::InvalidSubcommand => {
-            named(ContextKind::InvalidSubcommand).map_or_else(|| wrong(&text()), unknown)
+            named(ContextKind::InvalidSubcommand).map_or_else(|| wrong(&text()), unknown_command)
         }
         _ => wrong(&text()),
     }
@@ -100,12 +105,16 @@ fn wrong(text: &str) -> Misuse {
     Misuse::Wrong(text.strip_prefix("error: ").unwrap_or(text).trim_end().to_owned())
 }
 
-/// An argument that is no flag of the command, or no command.
-fn unknown(argument: &str) -> Misuse {
+fn unknown_command(word: &str) -> Misuse {
+    let commands = Command::ALL.map(Command::name);
+    let nearest = suggest::clause(word, commands.into_iter());
+    Misuse::Wrong(format!("{word}: no such command; there are {}{nearest}", commands.join(", ")))
+}
+
+/// An argument that is no flag of the command.
+fn unknown_argument(argument: &str) -> Misuse {
     let Some(name) = argument.strip_prefix("--") else {
-        let commands = Command::ALL.map(Command::name);
-        let nearest = suggest::clause(argument, commands.into_iter());
-        return Misuse::Wrong(format!("{argument}: no such command ({}){nearest}", commands.join(", ")));
+        return Misuse::Wrong(format!("{argument}: neither a flag nor a command; see noether --help"));
     };
     if let Some(flag) = find(name) {
         let commands = flag.commands.iter().map(|command| format!("noether {}", command.name()));
@@ -116,8 +125,6 @@ fn unknown(argument: &str) -> Misuse {
             &format!("no flag of this command, but of {commands}"),
         );
     }
-    let nearest = suggest::nearest(name, FLAGS.iter().map(|flag| &*flag.name));
-    let nearest =
-        nearest.map_or_else(|| "; see noether --help".into(), |name| format!("; did you mean --{name}?"));
+    let nearest = suggest::hint(name, "--", FLAGS.iter().map(|flag| &*flag.name));
     Misuse::at(&Origin::CommandLine, name, &format!("no such flag{nearest}"))
 }

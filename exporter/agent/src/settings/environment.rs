@@ -17,7 +17,7 @@ pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Res
             continue;
         }
         let Some(flag) = FLAGS.iter().find(|flag| flag.environment() == name) else {
-            if is_service_link(&name) {
+            if is_service_link(&name, &value.to_string_lossy()) {
                 continue;
             }
             return Err(unknown(&name));
@@ -48,9 +48,9 @@ fn given(flag: &Flag, value: &OsString) -> Result<Given, Misuse> {
 /// `noether` or `noether-…` must not end the program.
 ///
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
-fn is_service_link(name: &str) -> bool {
-    // Of `<SERVICE>_SERVICE_HOST`, `<SERVICE>_SERVICE_PORT[_<NAME>]`, `<SERVICE>_PORT` and
-    // `<SERVICE>_PORT_<number>_<protocol>[_PROTO|_PORT|_ADDR]`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    // `<SERVICE>_SERVICE_HOST`, `<SERVICE>_SERVICE_PORT[_<NAME>]`, `<SERVICE>_PORT=tcp://…` and
+    // `<SERVICE>_PORT_<number>_<protocol>[_PROTO|_PORT|_ADDR]`; but `NOETHER_PORT=9100` is somebody's mistake.
     let after_port = name.rsplit_once("_PORT_").map(|(_, rest)| rest);
     let docker = after_port.and_then(|rest| rest.split_once('_')).is_some_and(|(number, protocol)| {
         number.parse::<u16>().is_ok() && ["TCP", "UDP", "SCTP"].contains(&protocol)
@@ -58,19 +58,15 @@ fn is_service_link(name: &str) -> bool {
     let stem = ["_PROTO", "_PORT", "_ADDR"].iter().find_map(|end| name.strip_suffix(end));
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
-        || name.ends_with("_PORT")
+        || (name.ends_with("_PORT") && value.contains("://"))
         || docker
-        || stem.is_some_and(|stem| stem.contains("_PORT_") && is_service_link(stem))
+        || stem.is_some_and(|stem| stem.contains("_PORT_") && is_service_link(stem, value))
 }
 
 fn unknown(name: &str) -> Misuse {
     let rest = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
     let known: Vec<String> = FLAGS.iter().map(|flag| rest(&flag.environment())).collect();
-    let nearest = suggest::nearest(&rest(name), known.iter().map(String::as_str));
-    let nearest = nearest.map_or_else(
-        || "; see noether --help, or unset it".to_owned(),
-        |nearest| format!("; did you mean {PREFIX}{nearest}?"),
-    );
+    let nearest = suggest::hint(&rest(name), PREFIX, known.iter().map(String::as_str));
     // Its value stays out of the message: a variable of an unknown name may hold a secret.
     Misuse::Wrong(format!("{name}: no setting has this environment variable{nearest}"))
 }
@@ -91,10 +87,11 @@ mod tests {
             "NOETHER_GRID_PORT_18824_TCP_PORT",
             "NOETHER_GRID_PORT_18824_TCP_PROTO",
         ] {
-            assert!(is_service_link(name), "{name}");
+            assert!(is_service_link(name, "tcp://10.0.0.1:18823"), "{name}");
         }
         for name in ["NOETHER_WEB_LISTEN_ADR", "NOETHER_PORTS", "NOETHER_PORT_X_TCP", "NOETHER_NODE_ADDR"] {
-            assert!(!is_service_link(name), "{name}");
+            assert!(!is_service_link(name, "tcp://10.0.0.1:18823"), "{name}");
         }
+        assert!(!is_service_link("NOETHER_PORT", "9100") && !is_service_link("NOETHER_WEB_PORT", "9100"));
     }
 }

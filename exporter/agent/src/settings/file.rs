@@ -98,7 +98,7 @@ impl Walk<'_> {
             let sections =
                 FLAGS.iter().filter_map(|flag| flag.name.split_once('.')).map(|(section, _)| section);
             let names = FLAGS.iter().map(|flag| &*flag.name).filter(|name| *name != "config.file");
-            let nearest = suggest::clause(name, names.chain(sections));
+            let nearest = suggest::hint(name, "", names.chain(sections));
             return Err(self.at(line, name, &format!("no such key{nearest}")));
         }
         match self.seen.insert(name.to_owned(), line) {

@@ -108,7 +108,10 @@ fn help_and_version_are_no_errors() {
         let misuse = typed(asked).unwrap_err();
         assert_eq!(misuse.exit_code(), 0, "{misuse}");
     }
-    assert!(typed(&["--version"]).unwrap_err().to_string().contains(env!("CARGO_PKG_VERSION")));
+    for asked in [&["--version"][..], &["-V"], &["doctor", "--version"]] {
+        let version = concat!("noether ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(typed(asked).unwrap_err().to_string(), version);
+    }
     for command in Command::ALL {
         let help = typed(&[command.name(), "--help"]).unwrap_err().to_string();
         for flag in FLAGS.iter() {
@@ -226,8 +229,10 @@ fn wrong_arguments() {
         (&["--web.listen-adress=:1"][..], &["--web.listen-adress", "did you mean --web.listen-address?"][..]),
         (&["--listen-address", ":1"], &["--listen-address", "did you mean --web.listen-address?"]),
         (&["--meter.rapl-mmio=on"], &["did you mean --meter.rapl_mmio?"]),
-        (&["--xyzzy"], &["--xyzzy", "noether --help"]),
-        (&["-x"], &["-x"]),
+        (&["--web.port=1"], &["--web.port", "the nearest is --web.", "noether --help"]),
+        (&["--xyzzy"], &["--xyzzy", "the nearest is --"]),
+        (&["-x"], &["-x", "neither a flag nor a command"]),
+        (&["node", "x"], &["x", "neither a flag nor a command"]),
         (&["--web.listen"], &["--web.listen"]),
         (&["--sample.interval"], &["--sample.interval"]),
         (&["--sample.interval="], &["--sample.interval", "\"\"", "1m30s"]),
@@ -264,7 +269,7 @@ fn wrong_variables() {
         ),
         ("NOETHER_web_listen_address", ":1", &["NOETHER_web_listen_address"]),
         ("NOETHER_", "", &["NOETHER_:"]),
-        ("NOETHER_XYZZY", "hush", &["NOETHER_XYZZY", "noether --help"]),
+        ("NOETHER_XYZZY", "hush", &["NOETHER_XYZZY", "the nearest is NOETHER_"]),
         ("NOETHER_SAMPLE_INTERVAL", "", &["NOETHER_SAMPLE_INTERVAL", "\"\"", "1m30s"]),
         ("NOETHER_SAMPLE_INTERVAL", "1s,2s", &["NOETHER_SAMPLE_INTERVAL", "\"1s,2s\""]),
         ("NOETHER_METER_RAPL", "1", &["NOETHER_METER_RAPL", "\"1\"", "auto, on, off"]),
