@@ -1,0 +1,109 @@
+//! Settings that are one of a few words.
+
+use super::suggest;
+
+/// A type whose values are words in a setting.
+pub(super) trait Choice: Copy + 'static {
+    /// Every word, with what it means.
+    const ALL: &'static [(&'static str, Self)];
+}
+
+/// The words of a choice.
+pub(super) fn names<T: Choice>() -> Vec<&'static str> {
+    T::ALL.iter().map(|(name, _)| *name).collect()
+}
+
+/// Reads a word.
+pub(super) fn choice<T: Choice>(text: &str) -> Result<T, String> {
+    let meant = T::ALL.iter().find(|(name, _)| *name == text);
+    meant.map(|(_, value)| *value).ok_or_else(|| {
+        let names = names::<T>();
+        format!("is not one of {}{}", names.join(", "), suggest::clause(text, names.iter().copied()))
+    })
+}
+
+/// Whether something is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Where it is found, and of use.
+    Auto,
+    /// In any case.
+    On,
+    /// In no case.
+    Off,
+}
+
+impl Choice for Switch {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("on", Self::On), ("off", Self::Off)];
+}
+
+/// Who is charged for the idle floor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdlePolicy {
+    /// Each workload, as for the active part.
+    Usage,
+    /// Each workload, by what is reserved for it.
+    Requests,
+    /// Nobody: it is unattributed.
+    None,
+}
+
+impl Choice for IdlePolicy {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("usage", Self::Usage), ("requests", Self::Requests), ("none", Self::None)];
+}
+
+/// How something is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Choice for Format {
+    const ALL: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+/// The severity of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Something does not work.
+    Error,
+    /// Something is amiss.
+    Warn,
+    /// What an operator wants to know.
+    Info,
+    /// What helps to find a fault.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+impl Choice for LogLevel {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_means_itself_and_only_so() {
+        assert_eq!(choice("off"), Ok(Switch::Off));
+        assert_eq!(choice("trace"), Ok(LogLevel::Trace));
+        for wrong in ["", "Off", "true", "off ", "o"] {
+            let complaint = choice::<Switch>(wrong).unwrap_err();
+            assert!(complaint.starts_with("is not one of auto, on, off"), "{complaint}");
+        }
+        assert!(choice::<IdlePolicy>("request").unwrap_err().ends_with("did you mean requests?"));
+    }
+}

@@ -1,0 +1,231 @@
+//! The flag table: from it follow the command line, the environment, the keys of the file and the reference.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use super::Command;
+use super::choice::{Format, IdlePolicy, LogLevel, Switch, names};
+
+/// The meters that have a flag `--meter.<name>`: name and what it is.
+// The one place to change when the list of probes in `noether_sources::meter` takes over.
+const METERS: &[(&str, &str)] = &[
+    ("rapl", "RAPL energy counters of the processor"),
+    ("rapl_mmio", "RAPL energy counters, by way of memory-mapped registers"),
+    ("model", "a model of the processor, where nothing measures it"),
+];
+
+/// One setting, as a row of the table.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// Its dotted name, without the leading dashes.
+    pub name: Cow<'static, str>,
+    /// The heading under which help and reference show it.
+    pub section: &'static str,
+    /// What its values look like.
+    pub kind: Kind,
+    /// What holds where it is not given.
+    pub preset: Preset,
+    /// Whether it is a list.
+    pub repeatable: bool,
+    /// The commands whose command line offers it. Environment and file are shared by all commands.
+    pub commands: &'static [Command],
+    /// What it does, in one or two sentences.
+    pub help: Cow<'static, str>,
+}
+
+/// What a flag's values look like.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A listen address.
+    Address,
+    /// A duration as in Prometheus.
+    Duration,
+    /// A whole number.
+    Number,
+    /// A path in the file system.
+    Path,
+    /// A path in a URL.
+    UrlPath,
+    /// A name.
+    Name,
+    /// A component's power.
+    ComponentWatts,
+    /// One of a few words.
+    Choice(fn() -> Vec<&'static str>),
+}
+
+/// What holds where a flag is not given.
+#[derive(Clone, Copy, Debug)]
+pub enum Preset {
+    /// This value, read as if it had been typed.
+    Value(&'static str),
+    /// Something that is not known before the program runs, in words.
+    Derived(&'static str),
+}
+
+impl Flag {
+    /// A setting that is no list and that every command offers.
+    const fn new(
+        section: &'static str,
+        name: &'static str,
+        kind: Kind,
+        preset: Preset,
+        help: &'static str,
+    ) -> Self {
+        let (name, help) = (Cow::Borrowed(name), Cow::Borrowed(help));
+        Self { name, section, kind, preset, repeatable: false, commands: &Command::ALL, help }
+    }
+
+    /// The same as a list.
+    const fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// The same, offered by one command only.
+    const fn only(mut self, commands: &'static [Command]) -> Self {
+        self.commands = commands;
+        self
+    }
+
+    /// The switch of a meter.
+    fn of_meter((name, summary): &(&str, &str)) -> Self {
+        let help = format!("Whether to use the meter {name}: {summary}.");
+        let name = format!("meter.{name}").into();
+        Self { name, help: help.into(), ..Self::new(METER, "", SWITCH, Preset::Value("auto"), "") }
+    }
+
+    /// The name of its environment variable.
+    pub fn environment(&self) -> String {
+        format!("NOETHER_{}", self.name.to_uppercase().replace(['.', '-'], "_"))
+    }
+}
+
+impl Kind {
+    /// What stands for a value in help and reference.
+    pub fn placeholder(self) -> String {
+        match self {
+            Self::Address => "ADDRESS".into(),
+            Self::Duration => "DURATION".into(),
+            Self::Number => "NUMBER".into(),
+            Self::Path | Self::UrlPath => "PATH".into(),
+            Self::Name => "NAME".into(),
+            Self::ComponentWatts => "COMPONENT=WATTS".into(),
+            Self::Choice(names) => names().join("|"),
+        }
+    }
+}
+
+impl Preset {
+    /// As help and reference show it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Value(text) | Self::Derived(text) => text,
+        }
+    }
+}
+
+const GENERAL: &str = "General";
+const WEB: &str = "Web";
+const PATH: &str = "Paths";
+const SAMPLE: &str = "Sampling";
+const METER: &str = "Meters";
+const WORKLOAD: &str = "Workloads";
+const ATTRIBUTION: &str = "Attribution";
+const LOG: &str = "Log";
+
+const SWITCH: Kind = Kind::Choice(names::<Switch>);
+const FORMAT: Kind = Kind::Choice(names::<Format>);
+const NODE: &[Command] = &[Command::Node];
+const DOCTOR: &[Command] = &[Command::Doctor];
+
+/// What stands before the meters in the table.
+#[rustfmt::skip] // One row each: a table is read by its columns.
+const BEFORE_METERS: &[Flag] = &[
+    Flag::new(GENERAL, "config.file", Kind::Path, Preset::Derived("none"),
+        "A YAML file with any of these settings, nested along the dots; not a key of the file itself."),
+    Flag::new(GENERAL, "node.name", Kind::Name, Preset::Derived("the host name"),
+        "What this node is called.").only(NODE),
+    Flag::new(GENERAL, "format", FORMAT, Preset::Value("text"),
+        "How the findings are printed.").only(DOCTOR),
+    Flag::new(WEB, "web.listen-address", Kind::Address, Preset::Value(":18823"),
+        "Where to serve. Without a host: all interfaces, IPv6 and IPv4. Port 0 picks a free one and logs it.")
+        .repeatable().only(NODE),
+    Flag::new(WEB, "web.telemetry-path", Kind::UrlPath, Preset::Value("/metrics"),
+        "Where the metrics are.").only(NODE),
+    Flag::new(WEB, "web.max-connections", Kind::Number, Preset::Value("512"),
+        "How many connections are served at once; more have to wait.").only(NODE),
+    Flag::new(PATH, "path.procfs", Kind::Path, Preset::Value("/proc"), "Where procfs is mounted."),
+    Flag::new(PATH, "path.sysfs", Kind::Path, Preset::Value("/sys"), "Where sysfs is mounted."),
+    Flag::new(PATH, "path.cgroupfs", Kind::Path, Preset::Derived("<path.sysfs>/fs/cgroup"),
+        "Where the cgroup hierarchies are mounted: v2 where it holds cgroup.controllers, else v1 or hybrid."),
+    Flag::new(PATH, "path.rootfs", Kind::Path, Preset::Value("/"), "Where the host's root is mounted."),
+    Flag::new(SAMPLE, "sample.interval", Kind::Duration, Preset::Value("1s"),
+        "Time between two ticks, at least 100ms: finer energy readings leak secrets (PLATYPUS, CVE-2020-8694).")
+        .only(NODE),
+];
+
+/// What stands after the meters in the table.
+#[rustfmt::skip]
+const AFTER_METERS: &[Flag] = &[
+    Flag::new(WORKLOAD, "workload.linger", Kind::Duration, Preset::Value("5m"),
+        "How long a workload that ended keeps its series.").only(NODE),
+    Flag::new(WORKLOAD, "workload.zero-hold", Kind::Duration, Preset::Value("150s"),
+        "How long at most a new counter shows 0 while an active scraper has not fetched it.").only(NODE),
+    Flag::new(WORKLOAD, "workload.max", Kind::Number, Preset::Value("5000"),
+        "How many workloads have series of their own; those beyond go into container=\"_folded\".").only(NODE),
+    Flag::new(WORKLOAD, "systemd.units", SWITCH, Preset::Value("auto"),
+        "Whether systemd units have series; auto: where no kubelet runs."),
+    Flag::new(WORKLOAD, "kubernetes.identity-timeout", Kind::Duration, Preset::Value("1m"),
+        "How long a new container's energy is held back for want of its name.").only(NODE),
+    Flag::new(ATTRIBUTION, "attribution.idle", Kind::Choice(names::<IdlePolicy>), Preset::Value("usage"),
+        "Who is charged for the idle floor: each by its usage, each by what is reserved for it, or none.").only(NODE),
+    Flag::new(ATTRIBUTION, "attribution.idle-watts", Kind::ComponentWatts, Preset::Derived("learned"),
+        "The idle floor of a component (cpu, dram, gpu, other), as in cpu=35, instead of the learned one.")
+        .repeatable().only(NODE),
+    Flag::new(LOG, "log.format", FORMAT, Preset::Value("text"), "How log lines are written.").only(NODE),
+    Flag::new(LOG, "log.level", Kind::Choice(names::<LogLevel>), Preset::Value("info"),
+        "The least severity that is logged.").only(NODE),
+];
+
+/// The table.
+pub static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
+    let meters = METERS.iter().map(Flag::of_meter);
+    BEFORE_METERS.iter().cloned().chain(meters).chain(AFTER_METERS.iter().cloned()).collect()
+});
+
+/// The row of a name.
+pub(super) fn find(name: &str) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_flag_has_help_and_a_name_of_its_own_everywhere() {
+        let names: BTreeSet<_> = FLAGS.iter().map(|flag| &flag.name).collect();
+        let variables: BTreeSet<_> = FLAGS.iter().map(Flag::environment).collect();
+        assert_eq!((names.len(), variables.len()), (FLAGS.len(), FLAGS.len()));
+        for flag in FLAGS.iter() {
+            assert!(flag.help.ends_with('.') && flag.help.len() > 10, "{}", flag.name);
+            assert!(!flag.kind.placeholder().is_empty() && !flag.preset.text().is_empty(), "{}", flag.name);
+            assert!(!flag.commands.is_empty(), "{}", flag.name);
+        }
+    }
+
+    #[test]
+    fn sections_are_not_torn() {
+        let mut sections: Vec<_> = FLAGS.iter().map(|flag| flag.section).collect();
+        sections.dedup();
+        assert_eq!(sections.len(), sections.iter().collect::<BTreeSet<_>>().len());
+    }
+
+    #[test]
+    fn the_variable_follows_from_the_name() {
+        assert_eq!(find("web.listen-address").unwrap().environment(), "NOETHER_WEB_LISTEN_ADDRESS");
+        assert_eq!(find("meter.rapl_mmio").unwrap().environment(), "NOETHER_METER_RAPL_MMIO");
+    }
+}

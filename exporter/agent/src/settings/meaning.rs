@@ -1,0 +1,121 @@
+//! What the settings mean: typed, checked, with defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use noether_core::reading::Component;
+use noether_core::units::Power;
+
+use super::Misuse;
+use super::choice::{Format, IdlePolicy, LogLevel, Switch, choice};
+use super::duration::duration;
+use super::flags::FLAGS;
+use super::given::Layers;
+use super::listen_address::{ListenAddress, listen_address};
+use super::value;
+
+/// Every setting, as the program uses it. A field is named as its flag.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `--config.file`
+    pub config_file: Option<PathBuf>,
+    /// `--node.name`; `None` is the host name.
+    pub node_name: Option<String>,
+    /// `--format` of `doctor`.
+    pub format: Format,
+    /// `--web.listen-address`, at least one.
+    pub listen_addresses: Vec<ListenAddress>,
+    /// `--web.telemetry-path`, beginning with a slash.
+    pub telemetry_path: String,
+    /// `--web.max-connections`, above 0.
+    pub max_connections: usize,
+    /// `--path.procfs`
+    pub procfs: PathBuf,
+    /// `--path.sysfs`
+    pub sysfs: PathBuf,
+    /// `--path.cgroupfs`, or its default below `sysfs`.
+    pub cgroupfs: PathBuf,
+    /// `--path.rootfs`
+    pub rootfs: PathBuf,
+    /// `--sample.interval`, 100 ms or more.
+    pub sample_interval: Duration,
+    /// `--meter.<name>`, in the order of the meters' table.
+    pub meters: Vec<(&'static str, Switch)>,
+    /// `--workload.linger`
+    pub linger: Duration,
+    /// `--workload.zero-hold`
+    pub zero_hold: Duration,
+    /// `--workload.max`
+    pub max_workloads: usize,
+    /// `--systemd.units`
+    pub systemd_units: Switch,
+    /// `--kubernetes.identity-timeout`
+    pub identity_timeout: Duration,
+    /// `--attribution.idle`
+    pub idle: IdlePolicy,
+    /// `--attribution.idle-watts`, each component at most once.
+    pub idle_watts: Vec<(Component, Power)>,
+    /// `--log.format`
+    pub log_format: Format,
+    /// `--log.level`
+    pub log_level: LogLevel,
+}
+
+impl Settings {
+    /// What was typed, as it is meant.
+    pub(super) fn from_layers(layers: &Layers) -> Result<Self, Misuse> {
+        let sysfs = layers.one("path.sysfs", value::path)?;
+        let cgroupfs = layers.optional("path.cgroupfs", value::path)?;
+        Ok(Self {
+            config_file: layers.optional("config.file", value::path)?,
+            node_name: layers.optional("node.name", value::name)?,
+            format: layers.one("format", choice)?,
+            listen_addresses: listen_addresses(layers)?,
+            telemetry_path: layers.one("web.telemetry-path", value::url_path)?,
+            max_connections: layers.one("web.max-connections", value::positive)?,
+            procfs: layers.one("path.procfs", value::path)?,
+            cgroupfs: cgroupfs.unwrap_or_else(|| sysfs.join("fs/cgroup")),
+            sysfs,
+            rootfs: layers.one("path.rootfs", value::path)?,
+            sample_interval: layers.one("sample.interval", value::interval)?,
+            meters: meters(layers)?,
+            linger: layers.one("workload.linger", duration)?,
+            zero_hold: layers.one("workload.zero-hold", duration)?,
+            max_workloads: layers.one("workload.max", value::number)?,
+            systemd_units: layers.one("systemd.units", choice)?,
+            identity_timeout: layers.one("kubernetes.identity-timeout", duration)?,
+            idle: layers.one("attribution.idle", choice)?,
+            idle_watts: idle_watts(layers)?,
+            log_format: layers.one("log.format", choice)?,
+            log_level: layers.one("log.level", choice)?,
+        })
+    }
+}
+
+fn listen_addresses(layers: &Layers) -> Result<Vec<ListenAddress>, Misuse> {
+    let name = "web.listen-address";
+    let addresses = layers.list(name, listen_address)?;
+    if addresses.is_empty() {
+        return Err(Misuse::at(&layers.origin(name), name, "is an empty list; give it one address at least"));
+    }
+    Ok(addresses)
+}
+
+fn meters(layers: &Layers) -> Result<Vec<(&'static str, Switch)>, Misuse> {
+    let names = FLAGS.iter().filter_map(|flag| Some((&*flag.name, flag.name.strip_prefix("meter.")?)));
+    names.map(|(flag, meter)| Ok((meter, layers.one(flag, choice)?))).collect()
+}
+
+fn idle_watts(layers: &Layers) -> Result<Vec<(Component, Power)>, Misuse> {
+    let name = "attribution.idle-watts";
+    let watts = layers.list(name, value::component_watts)?;
+    let twice =
+        Component::ALL.into_iter().find(|this| watts.iter().filter(|(other, _)| other == this).count() > 1);
+    match twice {
+        Some(component) => {
+            let complaint = format!("names {} twice; name each component once", component.label());
+            Err(Misuse::at(&layers.origin(name), name, &complaint))
+        }
+        None => Ok(watts),
+    }
+}

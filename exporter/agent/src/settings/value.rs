@@ -1,0 +1,131 @@
+//! What the text of a value means, where it is neither a word, a duration nor an address.
+//!
+//! Each reader's error is the rest of a sentence that begins with the value.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use noether_core::reading::Component;
+use noether_core::units::Power;
+
+use super::duration::duration;
+use super::suggest;
+
+/// Reading energy counters faster is a side channel: <https://platypusattack.com/>
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// More than any machine draws: what is beyond is a slip of the unit.
+const MOST_WATTS: f64 = 1e6;
+
+/// Reads the time between two ticks.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval >= SHORTEST_INTERVAL {
+        return Ok(interval);
+    }
+    Err("is below 100ms, the least that is allowed: energy read faster than that betrays what programs compute, keys \
+         included (PLATYPUS, CVE-2020-8694)"
+        .into())
+}
+
+/// Reads a whole number.
+pub(super) fn number(text: &str) -> Result<usize, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let small = text.parse::<u32>().ok().and_then(|number| usize::try_from(number).ok());
+    small.filter(|_| digits).ok_or_else(|| format!("is not a whole number from 0 to {}", u32::MAX))
+}
+
+/// Reads a whole number above 0.
+pub(super) fn positive(text: &str) -> Result<usize, String> {
+    let positive = number(text).ok().filter(|number| *number > 0);
+    positive.ok_or_else(|| format!("is not a whole number from 1 to {}", u32::MAX))
+}
+
+/// Reads a path in the file system.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    let fit = !text.is_empty() && !text.contains('\0');
+    fit.then(|| PathBuf::from(text)).ok_or_else(|| "is not a path such as /proc".into())
+}
+
+/// Reads a path in a URL; `/` and what is below `/-/` are taken.
+pub(super) fn url_path(text: &str) -> Result<String, String> {
+    let plain =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%' | b'"' | b'<' | b'>');
+    if !text.starts_with('/') || !text.bytes().all(plain) {
+        return Err("is not a path such as /metrics".into());
+    }
+    if text == "/" || text == "/-" || text.starts_with("/-/") {
+        return Err("is taken by the landing page and the health checks; use a path such as /metrics".into());
+    }
+    Ok(text.into())
+}
+
+/// Reads a name.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let fit = !text.is_empty() && text.trim() == text && !text.contains(char::is_control);
+    fit.then(|| text.into()).ok_or_else(|| "is not a name such as node-1".into())
+}
+
+/// Reads a component's power: `cpu=35`.
+pub(super) fn component_watts(text: &str) -> Result<(Component, Power), String> {
+    let wrong = || {
+        "is not a component with its watts such as cpu=35 (components: cpu, dram, gpu, other; 0 to 1000000)"
+            .to_owned()
+    };
+    let (label, watts) = text.split_once('=').ok_or_else(wrong)?;
+    let Some(component) = Component::ALL.into_iter().find(|component| component.label() == label) else {
+        return Err(wrong() + &suggest::clause(label, Component::ALL.into_iter().map(Component::label)));
+    };
+    let decimal = watts.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let watts = watts.parse::<f64>().ok().filter(|watts| decimal && (0.0..=MOST_WATTS).contains(watts));
+    Ok((component, Power::from_watts(watts.ok_or_else(wrong)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_below_the_least_are_refused_with_the_reason() {
+        assert_eq!(interval("100ms"), Ok(Duration::from_millis(100)));
+        for short in ["99ms", "0", "0s"] {
+            let complaint = interval(short).unwrap_err();
+            assert!(complaint.contains("PLATYPUS") && complaint.contains("CVE-2020-8694"), "{complaint}");
+        }
+        assert!(interval("soon").unwrap_err().contains("1m30s"));
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number("5000"), Ok(5000));
+        assert_eq!((number("0"), positive("1")), (Ok(0), Ok(1)));
+        for wrong in ["", "+1", "-1", "1.0", "1e3", "many", "4294967296", " 1", "0x10"] {
+            assert!(number(wrong).is_err() && positive(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(positive("0").is_err());
+    }
+
+    #[test]
+    fn paths() {
+        assert_eq!(path("fixtures/proc"), Ok(PathBuf::from("fixtures/proc")));
+        assert!(path("").is_err() && path("a\0b").is_err());
+        assert_eq!(url_path("/a/metrics"), Ok("/a/metrics".into()));
+        for wrong in ["", "metrics", "/", "/-/healthy", "/-", "/a b", "/a?b", "/é"] {
+            assert!(url_path(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(name("Knoten 1"), Ok("Knoten 1".into()));
+        assert!(name("").is_err() && name(" a").is_err() && name("a\nb").is_err());
+    }
+
+    #[test]
+    fn watts() {
+        assert_eq!(component_watts("cpu=35"), Ok((Component::Cpu, Power::from_watts(35.0))));
+        assert_eq!(component_watts("dram=2.5"), Ok((Component::Dram, Power::from_watts(2.5))));
+        for wrong in
+            ["", "cpu", "cpu=", "=35", "cpu=-1", "cpu=NaN", "cpu=inf", "cpu=1e3", "cpu=35W", "cpu=1000001"]
+        {
+            assert!(component_watts(wrong).unwrap_err().contains("cpu=35"), "{wrong:?}");
+        }
+        assert!(component_watts("dam=1").unwrap_err().ends_with("did you mean dram?"));
+    }
+}
