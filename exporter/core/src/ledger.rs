@@ -218,21 +218,21 @@ impl Ledger {
         snapshot.unattributed = shown(&self.unattributed);
         let retired = shown(&self.retired);
         let mut pending = ZERO;
+        for account in self.accounts.iter().flatten().filter(|account| !account.hold.released()) {
+            pending.add_all(&account.energy);
+        }
+        let pending = shown(&pending);
         snapshot.rows.clear();
-        for account in self.accounts.iter().flatten() {
+        snapshot.rows.extend(self.by_key.iter().filter_map(|(key, id)| {
+            let account = self.accounts.get(id.0 as usize)?.as_ref()?;
             let released = account.hold.released();
-            if !released {
-                pending.add_all(&account.energy);
-            }
-            let Some(key) = &account.key else { continue };
-            snapshot.rows.push(Row {
+            Some(Row {
                 key: Arc::clone(key),
                 info: Arc::clone(&account.info),
                 energy: if released { shown(&account.energy) } else { ZERO },
                 cpu: if released { account.cpu } else { Duration::ZERO },
-            });
-        }
-        let pending = shown(&pending);
+            })
+        }));
         snapshot.components.clear();
         snapshot.components.extend(self.metered().map(|component| ComponentRow {
             component,

@@ -90,7 +90,7 @@ impl Node {
         self.use_up(sample, names);
         self.take_readings(sample.domains, sample.at);
         for component in [Component::Cpu, Component::Dram, Component::Gpu] {
-            self.close(component, sample.at);
+            self.close(component, sample);
         }
         self.close_whole();
         self.choose_feeds();
@@ -156,7 +156,7 @@ impl Node {
     }
 
     /// Closes and charges the intervals of all domains that feed the component and were read.
-    fn close(&mut self, component: Component, now: Moment) {
+    fn close(&mut self, component: Component, sample: &Sample<'_>) {
         let feeds = |state: &&mut DomainState| state.domain.component == component && state.feed.is_some();
         let count = self.domains.iter_mut().filter(feeds).count();
         let floor = self.floors.get(component as usize).and_then(Floor::power).unwrap_or(Power::ZERO);
@@ -171,12 +171,13 @@ impl Node {
         if energies.is_empty() {
             return;
         }
-        self.observe(component, whole, energies.len() == count, now);
+        self.observe(component, whole, energies.len() == count, sample.at);
         self.splitter.split(idle.min(whole), &energies, &[], &mut self.parts);
         let mut idles = self.parts.iter().copied();
         for state in self.domains.iter_mut().filter(feeds).filter(|state| state.closes()) {
             let at = state.read_at();
-            let socket = state.domain.place.socket.map(usize::from);
+            let package = state.domain.place.socket;
+            let socket = package.and_then(|id| sample.node.packages.iter().position(|other| *other == id));
             let Some(feed) = &mut state.feed else { continue };
             let idle = idles.next().unwrap_or_default().min(feed.energy);
             let active = feed.energy.checked_sub(idle).unwrap_or_default();

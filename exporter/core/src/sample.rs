@@ -25,6 +25,8 @@ pub struct Sample<'a> {
 pub struct NodeUsage {
     /// Busy time (user, nice, system, irq, softirq; without guest, steal, idle, iowait) since boot, by socket.
     pub busy: Vec<Duration>,
+    /// The sockets' physical package ids, beside `busy`; empty where the machine does not tell.
+    pub packages: Vec<u16>,
     /// Processors online.
     pub cpus: u32,
     /// Memory in use, in bytes: `MemTotal − MemFree − Inactive(file)`.

@@ -12,6 +12,18 @@ use crate::workload::{Info, Key};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
+impl Generation {
+    /// The snapshot with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Whether energy lies above the idle floor or is the floor itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
@@ -159,7 +171,7 @@ pub struct Snapshot {
     pub node: Totals,
     /// What no workload caused, as shown.
     pub unattributed: Totals,
-    /// The workloads, in no particular order but with families together.
+    /// The workloads, sorted by key: families stand together.
     pub rows: Vec<Row>,
     /// The domains.
     pub domains: Vec<DomainRow>,

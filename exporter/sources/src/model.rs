@@ -56,6 +56,7 @@ impl Model {
             place: Place::default(),
             quality: Quality::Modelled,
             max_power: None,
+            may_mirror: false,
         };
         let path = machine.procfs.join("cpuinfo");
         Self { path, domain: Arc::new(domain), cpu: Processor::default(), estimate: None, previous: None }

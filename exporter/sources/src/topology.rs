@@ -56,6 +56,11 @@ impl Topology {
         known.and_then(|place| self.socket_of.get(place)).map_or(0, |(_, socket)| *socket)
     }
 
+    /// The sockets' physical package ids; empty where the machine does not tell.
+    pub fn packages(&self) -> &[u16] {
+        &self.packages
+    }
+
     /// The socket with this physical package id.
     pub fn index_of(&self, package: u16) -> Option<usize> {
         match self.packages.as_slice() {
