@@ -84,6 +84,7 @@ impl Bench {
             fetched: true,
             usage: NodeUsage {
                 busy: vec![Duration::ZERO; sockets],
+                packages: (0..sockets as u16).collect(),
                 cpus: 8,
                 memory_held: 0,
                 memory_total: 64 * GIB,

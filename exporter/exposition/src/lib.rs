@@ -1,1 +1,3 @@
 //! How a snapshot leaves Noether: one file per protocol.
+
+pub mod prometheus;

@@ -73,7 +73,8 @@ impl Model {
 impl Meter for Model {
     fn read(&mut self, look: &Look<'_>, readings: &mut Vec<DomainReading>, _: &mut Vec<Error>) {
         let all = look.cpu.all;
-        let load = self.previous.and_then(|earlier| load(earlier, all));
+        // The first reading is only the base from which power is integrated: its value does not matter.
+        let load = self.previous.map_or(Some(0.0), |earlier| load(earlier, all));
         self.previous = Some(all);
         let Some(load) = load else { return };
         let online = match u32::try_from(look.cpu.each.len()) {

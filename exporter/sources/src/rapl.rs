@@ -11,6 +11,7 @@ use std::{fs, io};
 use noether_core::reading::{Domain, DomainReading, Fault, Quality, Reading};
 use noether_core::units::{Energy, Power};
 
+use crate::cpuinfo;
 use crate::file::{HeldFile, Unexpected, number};
 use crate::meter::{Look, Meter, Opened, Probe};
 use crate::powercap::{self, Meaning, ZoneId};
@@ -41,7 +42,8 @@ const MEND: &str = "energy_uj is readable by root only (since CVE-2020-8694): ru
     --path.sysfs=/host/sys. On a machine without any: modprobe intel_rapl_msr; most virtual machines have none.";
 
 fn open(machine: &Machine, meter: &'static str, control: &'static str) -> Opened {
-    let mut rapl = Rapl { meter, control, class: machine.sysfs.join("class/powercap"), ..Rapl::default() };
+    let class = machine.sysfs.join("class/powercap");
+    let mut rapl = Rapl { meter, control, class, may_mirror: may_mirror(machine), ..Rapl::default() };
     rapl.rescan()?;
     Ok((!rapl.zones.is_empty()).then(|| Box::new(rapl) as Box<dyn Meter>))
 }
@@ -52,6 +54,7 @@ struct Rapl {
     meter: &'static str,
     control: &'static str,
     class: PathBuf,
+    may_mirror: bool,
     zones: Vec<Zone>,
     /// What the next reading says once, for the log.
     notes: Vec<Error>,
@@ -83,9 +86,24 @@ impl Meter for Rapl {
                 self.notes.push(unknown(folder));
             }
             let held = held.map(|place| earlier.swap_remove(place));
-            self.zones.push(Zone::new(folder, domain(self.meter, folder, meaning), held));
+            self.zones.push(Zone::new(folder, self.domain(folder, meaning), held));
         }
         Ok(())
+    }
+}
+
+impl Rapl {
+    fn domain(&self, folder: &Path, meaning: Meaning) -> Domain {
+        Domain {
+            meter: self.meter,
+            name: meaning.name.into(),
+            component: meaning.component,
+            role: meaning.role,
+            may_mirror: self.may_mirror && meaning.place.die.is_some(),
+            place: meaning.place,
+            quality: Quality::Measured,
+            max_power: max_power(folder),
+        }
     }
 }
 
@@ -119,16 +137,11 @@ fn unknown(folder: &Path) -> Error {
     Error::malformed(&path, "a name that the driver gives; this zone is shown but never summed", &name)
 }
 
-fn domain(meter: &'static str, folder: &Path, meaning: Meaning) -> Domain {
-    Domain {
-        meter,
-        name: meaning.name.into(),
-        component: meaning.component,
-        role: meaning.role,
-        place: meaning.place,
-        quality: Quality::Measured,
-        max_power: max_power(folder),
-    }
+/// AMD's driver makes a zone for each die, though the counter is the socket's; Intel's dies count for themselves.
+fn may_mirror(machine: &Machine) -> bool {
+    let cpu =
+        fs::read(machine.procfs.join("cpuinfo")).map(|content| cpuinfo::parse(&content)).unwrap_or_default();
+    cpu.vendor != "GenuineIntel"
 }
 
 /// The largest of the constraints' `max_power_uw`. Some drivers say 0 where the firmware gives no figure.
