@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
 
 use super::Shared;
@@ -42,12 +43,22 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, mut endin
             Ok((stream, peer)) => welcome(&shared, stream, peer.ip().to_canonical(), &ending),
             Err(error) if is_the_peers(&error) => {}
             Err(_) => {
-                // Out of descriptors: one that nobody uses may give its own up. The connection stays in the queue.
                 count(&shared.counters.failures);
-                shared.room.displace();
-                before(&mut ending, sleep(PAUSE)).await;
+                before(&mut ending, make_way(&shared)).await;
             }
         }
+    }
+}
+
+/// Out of descriptors or memory, and the newcomer stays in the queue: an idle connection gives up its own, else time
+/// may help.
+async fn make_way(shared: &Shared) {
+    if shared.room.displace() {
+        count(&shared.counters.displaced);
+        // Its task has to run to let go of it.
+        yield_now().await;
+    } else {
+        sleep(PAUSE).await;
     }
 }
 
