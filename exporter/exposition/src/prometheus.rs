@@ -458,6 +458,6 @@ mod tests {
     #[test]
     fn a_node_without_meters_shows_no_energy_at_all() {
         let page = page(&Snapshot::default(), Format::Text);
-        assert!(!page.contains("energy"), "{page}");
+        assert!(!page.contains("_energy_"), "{page}");
     }
 }
