@@ -2,6 +2,7 @@
 //!
 //! Each file holds, in this order: its probe, its type, its pure parser, its tests.
 
+pub mod cgroup;
 pub mod error;
 pub mod meter;
 pub mod stat;
