@@ -33,15 +33,25 @@ pub(super) struct Sweep {
     /// What the last whole pass cost.
     last_cost: Duration,
     at: Instant,
+    /// How many folders are to be listed even if the number of folders in them is as known.
+    thorough: usize,
 }
 
 impl Sweep {
     pub(super) fn new() -> Self {
-        Self { next: 0, due: 0.0, cost: Duration::ZERO, last_cost: Duration::ZERO, at: Instant::now() }
+        Self {
+            next: 0,
+            due: 0.0,
+            cost: Duration::ZERO,
+            last_cost: Duration::ZERO,
+            at: Instant::now(),
+            thorough: 0,
+        }
     }
 
-    /// Everything is due now.
+    /// Events were lost: everything is due now.
     pub(super) fn hurry(&mut self, folders: usize) {
+        self.thorough = folders;
         self.due = folders as f64;
     }
 
@@ -80,6 +90,7 @@ impl CgroupTree {
             }
             let node = self.sweep.next;
             self.sweep.next += 1;
+            self.sweep.thorough = self.sweep.thorough.saturating_sub(1);
             if self.tree.node(node).is_some() {
                 self.visit(node);
             }
@@ -145,7 +156,10 @@ impl CgroupTree {
         let Some(folder) = self.tree.node(node) else { return };
         // Who was complete at the previous tick can only have got what was made since.
         let now = folder.complete != 0 && folder.complete.saturating_add(1) >= self.tick;
-        if look.folders != Some(folder.children.len()) {
+        // Where events may have been missed, one gone and one come leave the number as it was.
+        let count_tells = folder.watch != UNWATCHED && self.sweep.thorough == 0;
+        let known = folder.children.len();
+        if look.folders != Some(known) || (known > 0 && !count_tells) {
             let known = folder.children.clone();
             let Some(mut listed) = self.folders_in(node, look) else { return };
             listed.sort_unstable();
