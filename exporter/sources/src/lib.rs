@@ -4,6 +4,7 @@
 
 pub mod cpu_power;
 pub mod cpuinfo;
+pub mod cgroup;
 pub mod error;
 pub mod file;
 pub mod meminfo;

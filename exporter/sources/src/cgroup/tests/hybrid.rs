@@ -1,0 +1,64 @@
+//! v1 controllers with the unified hierarchy beside them.
+
+use noether_core::sample::Birth;
+
+use super::fixture::{Fixture, micros};
+use crate::cgroup::Layout;
+
+fn hybrid() -> Fixture {
+    let host = Fixture::v1();
+    host.write("cg/unified/cgroup.controllers", "\n");
+    host.cpu("unified", 1);
+    host
+}
+
+fn v1(host: &Fixture, path: &str, micros: u64) {
+    host.write(&format!("cg/cpuacct/{path}/cpuacct.usage"), &format!("{}\n", micros * 1000));
+}
+
+#[test]
+fn v1_serves_what_is_in_both() {
+    let host = hybrid();
+    v1(&host, "slice", 20);
+    v1(&host, "slice/w1", 10);
+    host.cpu("unified/slice", 21);
+    host.cpu("unified/slice/w1", 11);
+    host.cpu("unified/slice/w2", 5);
+    let mut watch = host.open();
+    assert_eq!(watch.tree.layout(), Layout::Hybrid);
+    let all = watch.tick();
+    assert_eq!(all.len(), 4, "one root, one slice, w1, w2");
+    assert_eq!(watch.find(&all, "cpuacct/slice/w1").unwrap().1.cpu, micros(10));
+    let (_, alone) = watch.find(&all, "unified/slice/w2").unwrap();
+    assert_eq!((alone.cpu, alone.parent), (micros(5), None), "no one above counts by the same clock");
+}
+
+#[test]
+fn a_twin_takes_over_whichever_comes_first() {
+    let host = hybrid();
+    let mut watch = host.open();
+    watch.tick();
+    host.cpu("unified/slice/w1", 3);
+    watch.rest();
+    v1(&host, "slice/w1", 3);
+    v1(&host, "slice", 3);
+    let all = watch.tick();
+    let (_, first) = watch.find(&all, "cpuacct/slice/w1").unwrap();
+    assert_eq!((first.birth, first.cpu), (Birth::Now, micros(3)));
+    assert!(watch.find(&all, "unified/slice/w1").is_none());
+
+    host.cpu("unified/slice/w2", 4);
+    assert_eq!(watch.see("unified/slice/w2").unwrap().1.cpu, micros(4));
+    v1(&host, "slice/w2", 6);
+    let all = watch.tick();
+    let (_, old) = watch.find(&all, "unified/slice/w2").unwrap();
+    assert_eq!((old.gone, old.cpu), (true, micros(4)));
+    let (_, new) = watch.find(&all, "cpuacct/slice/w2").unwrap();
+    assert_eq!((new.gone, new.birth), (false, Birth::Unknown), "what was told is not told again");
+
+    host.remove("cpuacct/slice/w1");
+    host.remove("unified/slice/w1");
+    let all = watch.tick();
+    assert_eq!(all.iter().filter(|(_, cgroup)| cgroup.gone).count(), 1);
+    assert!(watch.faults.is_empty(), "{:?}", watch.faults);
+}
