@@ -1,6 +1,7 @@
 //! The real binary as a child process: started, asked, killed, started again.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -49,8 +51,25 @@ pub fn binary() -> PathBuf {
 }
 
 /// Runs the binary to its end.
-pub fn run<S: AsRef<std::ffi::OsStr>>(flags: &[S]) -> Output {
-    command(&binary()).args(flags).output().expect("the binary starts")
+pub fn run<S: AsRef<OsStr>>(flags: &[S]) -> Output {
+    finish(command(&binary()).args(flags))
+}
+
+/// Runs the binary to its end with these variables set.
+pub fn run_with(variables: &[(&str, &str)], flags: &[&str]) -> Output {
+    finish(command(&binary()).envs(variables.iter().copied()).args(flags))
+}
+
+/// What was to end at once but does not is killed; its status tells.
+fn finish(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let end = Instant::now() + Duration::from_secs(10);
+    while child.try_wait().expect("its state").is_none() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    child.wait_with_output().expect("its output")
 }
 
 /// The binary with an environment in which no setting hides.

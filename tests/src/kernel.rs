@@ -115,3 +115,26 @@ fn usage(path: &Path) -> Option<f64> {
     let used: f64 = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse().ok()?;
     Some(used / 1e6)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::cannot_run;
+
+    #[test]
+    fn a_group_counts_its_processes_and_goes() {
+        let path = format!("noether-test-{}/inner", std::process::id());
+        let mut group = match Group::make(&path) {
+            Ok(group) => group,
+            Err(error) => return cannot_run("a_group_counts_its_processes_and_goes", &error.to_string()),
+        };
+        group.run("while :; do :; done & while :; do sh -c :; done");
+        until("the processes have used time", || (group.used() > 0.05).then_some(()));
+        let folders = group.folders.clone();
+        drop(group);
+        assert!(
+            folders.iter().all(|folder| !folder.exists() && !folder.parent().unwrap().exists()),
+            "{folders:?}"
+        );
+    }
+}

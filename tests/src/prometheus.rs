@@ -199,6 +199,7 @@ pub fn lint(metrics: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::cannot_run;
 
     #[test]
     fn a_reset_is_seen_only_where_the_value_falls() {
@@ -210,6 +211,24 @@ mod tests {
         assert_eq!(series(&[1.0, 3.0, 5.0]).increase(), 4.0);
         assert_eq!(series(&[1.0, 3.0, 5.0]).difference(), 4.0);
         assert_eq!(series(&[]).increase(), 0.0);
+    }
+
+    #[test]
+    fn it_scrapes_and_answers() {
+        if !Prometheus::installed() {
+            return cannot_run("it_scrapes_and_answers", "prometheus is not installed");
+        }
+        // Its own metrics do as well as any; the port is known only once it runs.
+        let own = Prometheus::start(&[], "a");
+        let job = Job { name: "own".to_owned(), target: own.address.clone(), interval: "100ms".to_owned() };
+        let other = Prometheus::start(&[job], "b");
+        let ups = until("three scrapes", || other.raw("up[1m]").pop().filter(|up| up.samples.len() >= 3));
+        assert_eq!((ups.label("job"), ups.difference()), ("own", 0.0));
+        assert_eq!(other.instant("sum(up) + 1")[0].1, 2.0);
+        let end = ups.samples[2].0;
+        assert_eq!(other.range("up", end - 1.0, end, 0.5)[0].samples.last().map(|(_, up)| *up), Some(1.0));
+        assert_eq!(lint("# HELP a_total A.\n# TYPE a_total counter\na_total 1\n"), "");
+        assert!(lint("# TYPE a counter\na 1\n").contains("_total"));
     }
 
     #[test]

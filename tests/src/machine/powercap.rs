@@ -125,7 +125,7 @@ pub fn write(tree: &mut Tree, model: &Model, faults: &[(String, Fault)]) {
         let total = zone.start_uj + whole(model.energy(index) * 1e6);
         match fault {
             None | Some(Fault::Healed | Fault::Private) => {
-                tree.put(&file, &format!("{}\n", total % zone.range_uj))
+                tree.put(&file, &format!("{}\n", total % zone.range_uj));
             }
             Some(Fault::Jump(by)) => {
                 tree.put(&file, &format!("{}\n", total.saturating_add_signed(*by) % zone.range_uj));
