@@ -1,1 +1,19 @@
-//! End-to-end tests.
+//! End-to-end tests: the real binary on simulated machines, on this machine, and under a real Prometheus.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and its indices are of its own making"
+)]
+
+mod accuracy;
+mod bad_input;
+mod command_line;
+mod examples;
+mod golden;
+mod http;
+mod prometheus;
+mod real_cgroups;
+mod watch;

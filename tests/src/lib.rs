@@ -1,1 +1,20 @@
-//! Fixtures and the simulated machine.
+//! The test harness: a simulated machine with known truth, the real binary, a real Prometheus, and the law.
+//!
+//! Nothing here knows the exporter's code: only the contract's flags and metrics.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and its indices are of its own making"
+)]
+
+pub mod exporter;
+pub mod golden;
+pub mod http;
+pub mod kernel;
+pub mod machine;
+pub mod outcome;
+pub mod prometheus;
+pub mod scrape;

@@ -13,6 +13,7 @@ pub mod model;
 pub mod pattern;
 pub mod powercap;
 pub mod rapl;
+pub mod slurm;
 pub mod stat;
 pub mod topology;
 

@@ -9,22 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use noether_core::reading::Moment;
-
-/// Which snapshot: the first is 1, each tick makes the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Generation(u64);
-
-impl Generation {
-    /// The snapshot with this number.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Its number.
-    pub const fn number(self) -> u64 {
-        self.0
-    }
-}
+use noether_core::snapshot::Generation;
 
 /// One accepted connection; no number is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

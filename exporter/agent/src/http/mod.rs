@@ -24,11 +24,12 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use noether_core::reading::Moment;
+use noether_core::snapshot::Generation;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub use clients::{Clients, ConnectionId, Generation};
+pub use clients::{Clients, ConnectionId};
 pub use facts::Facts;
 pub use listen::{Error as ListenError, bind};
 pub use negotiate::Format;

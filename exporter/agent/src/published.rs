@@ -1,0 +1,50 @@
+//! The newest snapshot: written by the tick, read by every scrape, without either waiting for the other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use noether_core::snapshot::{Generation, Snapshot};
+use noether_core::vitals::Vitals;
+use noether_exposition::prometheus;
+
+use crate::http::{Format, Show};
+
+/// A snapshot with what the exporter told of itself at the same tick.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// The exporter itself.
+    pub vitals: Vitals,
+}
+
+/// The newest page. The lock is held only to copy or swap a pointer.
+#[derive(Debug, Default)]
+pub struct Published(Mutex<Option<Arc<Page>>>);
+
+impl Published {
+    /// Replaces the newest page; the one before comes back, for its room to be used again.
+    pub fn replace(&self, page: Arc<Page>) -> Option<Arc<Page>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(page)
+    }
+
+    /// The newest page; `None` before the first tick.
+    pub fn newest(&self) -> Option<Arc<Page>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Show for Published {
+    fn generation(&self) -> Option<Generation> {
+        self.newest().map(|page| page.snapshot.generation)
+    }
+
+    fn render(&self, format: Format, page: &mut Vec<u8>) -> Option<Generation> {
+        let newest = self.newest()?;
+        let format = match format {
+            Format::Text => prometheus::Format::Text,
+            Format::OpenMetrics => prometheus::Format::OpenMetrics,
+        };
+        prometheus::render(&newest.snapshot, &newest.vitals, format, page);
+        Some(newest.snapshot.generation)
+    }
+}

@@ -1,0 +1,293 @@
+//! One tick after another, on a thread of its own: what blocks is read here, and nobody waits for it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use noether_core::ledger::Publication;
+use noether_core::node::Node;
+use noether_core::reading::{Fault, Moment};
+use noether_core::sample::{NodeUsage, Sample};
+use noether_core::snapshot::Generation;
+use noether_core::vitals::{Histogram, SourceRow};
+use noether_core::workload::Workload;
+use noether_sources::cgroup::{CgroupTree, Options};
+use noether_sources::meminfo::Meminfo;
+use noether_sources::slurm::Jobs;
+use noether_sources::stat::{CpuTimes, Stat};
+use noether_sources::topology::{CpuList, Topology};
+use noether_sources::{Error, Machine, pattern};
+
+use crate::clock;
+use crate::http::Facts;
+use crate::log::Once;
+use crate::meters::{Meters, timed};
+use crate::published::{Page, Published};
+use crate::settings::{IdlePolicy, Settings, Switch};
+
+/// How often sources are looked for that appeared, vanished or were replaced.
+const RESCAN: Duration = Duration::from_secs(10);
+
+/// What the tick asks of the server: the newest generation that all clients have, and what it counted.
+pub trait Audience: Send {
+    /// The newest generation that every active client has fetched.
+    fn acknowledged(&self, now: Moment) -> Option<Generation>;
+    /// What the server counted.
+    fn facts(&self) -> Facts;
+}
+
+/// A source of usage, with what is told of it.
+struct Told<T> {
+    source: T,
+    row: SourceRow,
+}
+
+impl<T> Told<T> {
+    fn new(name: &'static str, source: T) -> Self {
+        let errors = Fault::ALL.map(|fault| (fault.label(), 0)).into();
+        Self { source, row: SourceRow { source: name, up: false, read: Histogram::default(), errors } }
+    }
+
+    /// Reads it, and counts and says what went wrong.
+    fn read<R>(&mut self, once: &mut Once, read: impl FnOnce(&mut T) -> Result<R, Error>) -> Option<R> {
+        let result = timed(&mut self.row.read, || read(&mut self.source));
+        self.row.up = result.is_ok();
+        result.map_err(|error| self.fail(once, &error)).ok()
+    }
+
+    fn fail(&mut self, once: &mut Once, error: &Error) {
+        let reason = error.fault().label();
+        if let Some((_, count)) = self.row.errors.iter_mut().find(|(known, _)| *known == reason) {
+            *count += 1;
+        }
+        once.warn(error);
+    }
+}
+
+/// Everything that is read, and what it adds up to.
+pub struct Crank {
+    machine: Machine,
+    settings: Settings,
+    meters: Meters,
+    stat: Told<Stat>,
+    meminfo: Told<Meminfo>,
+    cgroups: Told<Option<CgroupTree>>,
+    jobs: Jobs,
+    topology: Topology,
+    cpu: CpuTimes,
+    usage: NodeUsage,
+    node: Node,
+    once: Once,
+    generation: Generation,
+    missed: u64,
+    rescanned: Moment,
+    stages: [(&'static str, Histogram); 3],
+    start: Duration,
+    descriptors: (u64, u64),
+    spare: Option<Arc<Page>>,
+}
+
+impl Crank {
+    /// Opens all that is there. `descriptors` is how many may be open at once.
+    pub fn new(machine: Machine, settings: Settings, descriptors: u64) -> Self {
+        let mut once = Once::default();
+        let mut troubles = Vec::new();
+        let meters = Meters::open(&machine, &settings.meters, &mut troubles);
+        troubles.iter().for_each(|error| once.warn(error));
+        let mut crank = Self {
+            meters,
+            stat: Told::new("stat", Stat::new(&machine)),
+            meminfo: Told::new("meminfo", Meminfo::new(&machine)),
+            cgroups: Told::new("cgroup", None),
+            jobs: Jobs::new(&machine),
+            topology: Topology::read(&machine),
+            cpu: CpuTimes::default(),
+            usage: NodeUsage::default(),
+            node: Node::new(&settings.policy()),
+            once,
+            generation: Generation::default(),
+            missed: 0,
+            rescanned: clock::now(),
+            stages: ["read", "account", "publish"].map(|stage| (stage, Histogram::default())),
+            start: clock::unix(),
+            descriptors: (0, descriptors),
+            spare: None,
+            machine,
+            settings,
+        };
+        crank.open_cgroups();
+        crank
+    }
+
+    /// Ticks for ever. After a late tick, the ticks that are over are left out; their energy is in the next.
+    pub fn run(mut self, published: &Published, audience: &dyn Audience) {
+        let interval = self.settings.sample_interval;
+        let mut due = clock::now();
+        loop {
+            self.turn(published, audience);
+            due = due.after(interval);
+            let late = clock::now().since(due);
+            let missed = u32::try_from(late.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+            self.missed += u64::from(missed);
+            due = due.after(interval.saturating_mul(missed));
+            self.wait(due.since(clock::now()));
+        }
+    }
+
+    /// One tick.
+    pub fn turn(&mut self, published: &Published, audience: &dyn Audience) {
+        let began = clock::now();
+        if began.since(self.rescanned) >= RESCAN {
+            self.rescan(began);
+        }
+        self.read_node();
+        let at = clock::now();
+        let mut faults = Vec::new();
+        let once = &mut self.once;
+        let tree = self.cgroups.source.as_mut();
+        let cgroups = timed(&mut self.cgroups.row.read, || tree.map(|tree| tree.read(&mut faults)).unwrap_or_default());
+        self.jobs.meet(cgroups);
+        let read = clock::now();
+        let mut page = self.spare.take().and_then(Arc::into_inner).unwrap_or_default();
+        self.generation = Generation(self.generation.0 + 1);
+        let acknowledged = audience.acknowledged(read);
+        let publication = Publication { generation: self.generation, at, acknowledged };
+        let sample = Sample { at, domains: &self.meters.readings, node: &self.usage, cgroups };
+        self.node.advance(&sample, &self.jobs, &publication, &mut page.snapshot);
+        faults.iter().for_each(|error| once.warn(error));
+        if let Some(tree) = &self.cgroups.source {
+            self.jobs.ask(|id| tree.pids(id));
+        }
+        let accounted = clock::now();
+        self.tell(&mut page, &audience.facts());
+        self.spare = published.replace(Arc::new(page));
+        let ends = [began, read, accounted, clock::now()];
+        for ((_, stage), pair) in self.stages.iter_mut().zip(ends.windows(2)) {
+            if let [from, to] = pair {
+                stage.observe(to.since(*from));
+            }
+        }
+    }
+
+    fn read_node(&mut self) {
+        let (once, cpu) = (&mut self.once, &mut self.cpu);
+        self.stat.read(once, |stat| stat.read(cpu));
+        let mut faults = Vec::new();
+        self.meters.read(&self.cpu, &mut faults);
+        for (probe, error) in faults {
+            let permission = error.fault() == Fault::Permission;
+            let mend = if permission { format!(": {}", probe.mend) } else { String::new() };
+            self.once.warn(&format!("meter {}: {error}{mend}", probe.name));
+        }
+        let memory = self.meters.has_dram();
+        if let Some(tree) = &mut self.cgroups.source {
+            tree.want_memory(memory);
+        }
+        self.topology.busy(&self.cpu, &mut self.usage.busy);
+        self.usage.cpus = u32::try_from(self.cpu.each.len()).unwrap_or(u32::MAX);
+        if let Some(memory) = self.meminfo.read(&mut self.once, Meminfo::read) {
+            (self.usage.memory_held, self.usage.memory_total) = (memory.held(), memory.total);
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        match &mut self.cgroups.source {
+            Some(tree) => tree.wait(time),
+            None => std::thread::sleep(time),
+        }
+    }
+
+    fn rescan(&mut self, now: Moment) {
+        self.rescanned = now;
+        let mut troubles = Vec::new();
+        self.meters.rescan(&self.machine, &mut troubles);
+        troubles.iter().for_each(|error| self.once.warn(error));
+        self.stat.source.rescan();
+        self.meminfo.source.rescan();
+        if self.cgroups.source.is_none() {
+            self.open_cgroups();
+        }
+        self.descriptors.0 = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+    }
+
+    fn open_cgroups(&mut self) {
+        self.usage.packages = self.topology.packages().to_vec();
+        let topology = self.topology.clone();
+        let sockets = move |cpus: &str| topology.sockets_of(&CpuList::parse(cpus.as_bytes()).unwrap_or_default());
+        let several = self.topology.sockets() > 1;
+        let options = Options {
+            recognise: recogniser(self.settings.systemd_units, &self.machine.cgroupfs),
+            sockets: several.then(|| Box::new(sockets) as _),
+            memory: false,
+            reserved: self.settings.idle == IdlePolicy::Requests,
+            inotify: true,
+            max_descriptors: held_descriptors(self.descriptors.1, self.settings.max_connections),
+        };
+        match CgroupTree::open(&self.machine, options) {
+            Ok(tree) => (self.cgroups.source, self.cgroups.row.up) = (Some(tree), true),
+            Err(error) => self.cgroups.fail(&mut self.once, &error),
+        }
+    }
+
+    /// Writes what the exporter tells of itself.
+    fn tell(&mut self, page: &mut Page, facts: &Facts) {
+        let vitals = &mut page.vitals;
+        if let Some(tree) = &self.cgroups.source {
+            for (fault, count) in tree.fault_counts() {
+                let errors = &mut self.cgroups.row.errors;
+                if let Some((_, known)) = errors.iter_mut().find(|(reason, _)| *reason == fault.label()) {
+                    *known = count;
+                }
+            }
+        }
+        vitals.version = env!("CARGO_PKG_VERSION");
+        vitals.sources.clear();
+        vitals.sources.extend(self.meters.rows());
+        vitals.sources.extend([&self.stat.row, &self.meminfo.row, &self.cgroups.row].map(Clone::clone));
+        vitals.stages.clear();
+        vitals.stages.extend(self.stages);
+        vitals.missed = self.missed;
+        vitals.last_tick = clock::unix();
+        vitals.requests.clear();
+        vitals.requests.extend(facts.requests.iter().map(|(code, count)| (code.to_string(), *count)));
+        vitals.connections = facts.connections_open;
+        vitals.cpu = clock::process_cpu();
+        vitals.resident = resident(self.machine.page_size);
+        vitals.start = self.start;
+        vitals.descriptors = self.descriptors;
+    }
+}
+
+/// Resident memory of this process, in bytes. Always of the real `/proc`: `--path.procfs` may show another machine.
+fn resident(page_size: u64) -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * page_size
+}
+
+/// How many descriptors cgroups may hold: what connections and everything else leave.
+fn held_descriptors(all: u64, connections: usize) -> usize {
+    usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(connections + 128)
+}
+
+/// What a path is; units only where they are wanted: by default where no kubelet runs.
+pub fn recogniser(units: Switch, cgroupfs: &Path) -> fn(&str) -> Option<Workload> {
+    let units = match units {
+        Switch::On => true,
+        Switch::Off => false,
+        Switch::Auto => !has_kubelet(cgroupfs),
+    };
+    if units { pattern::recognise } else { recognise_without_units }
+}
+
+fn recognise_without_units(path: &str) -> Option<Workload> {
+    pattern::recognise(path).filter(|workload| !matches!(workload, Workload::Unit { .. }))
+}
+
+/// Whether a kubelet of this machine keeps its pods here.
+fn has_kubelet(cgroupfs: &Path) -> bool {
+    let hierarchies = ["", "cpuacct", "cpu,cpuacct", "unified", "systemd"];
+    let roots = ["kubepods", "kubepods.slice"];
+    hierarchies.iter().any(|hierarchy| roots.iter().any(|root| cgroupfs.join(hierarchy).join(root).is_dir()))
+}

@@ -1,0 +1,104 @@
+//! `/proc` of a simulated machine, as far as an exporter looks at it, and the topology under `/sys/devices/system/cpu`.
+
+use std::fmt::Write;
+
+use super::model::Model;
+use super::tree::Tree;
+use super::whole;
+
+/// Clock ticks per second.
+const TICKS: f64 = 100.0;
+/// How long the machine had been idle when its time began.
+const BEFORE: f64 = 1000.0;
+
+/// Writes what `/proc` says now.
+pub fn write(tree: &mut Tree, model: &Model) {
+    tree.put("proc/stat", &stat(model));
+    tree.put("proc/meminfo", &meminfo(model));
+    // Written once; the tree knows that nothing has changed.
+    tree.put("proc/cpuinfo", &cpuinfo(model));
+    let cpus = model.hardware().cpus();
+    tree.put("sys/devices/system/cpu/online", &format!("0-{}\n", cpus - 1));
+    tree.put("sys/devices/system/cpu/possible", &format!("0-{}\n", cpus - 1));
+    for (socket, cpus) in model.hardware().sockets.iter().enumerate() {
+        for cpu in cpus {
+            let topology = format!("sys/devices/system/cpu/cpu{cpu}/topology");
+            tree.put(&format!("{topology}/physical_package_id"), &format!("{socket}\n"));
+            tree.put(&format!("{topology}/core_id"), &format!("{cpu}\n"));
+            tree.put(&format!("{topology}/die_id"), "0\n");
+        }
+    }
+}
+
+/// A processor's share of its socket's work, in ticks: user, system, idle.
+fn ticks(model: &Model, socket: usize) -> (u64, u64, u64) {
+    let busy = model.busy(socket) / model.hardware().sockets[socket].len() as f64;
+    let idle = BEFORE + model.now() - busy;
+    (whole(busy * 0.8 * TICKS), whole(busy * 0.2 * TICKS), whole(idle * TICKS))
+}
+
+fn stat(model: &Model) -> String {
+    let busy: f64 = (0..model.hardware().sockets.len()).map(|socket| model.busy(socket)).sum();
+    let idle = (BEFORE + model.now()) * model.hardware().cpus() as f64 - busy;
+    let line = |name: &str, user: u64, system: u64, idle: u64| {
+        format!("{name} {user} 0 {system} {idle} 0 0 0 0 0 0\n")
+    };
+    let mut text = line("cpu ", whole(busy * 0.8 * TICKS), whole(busy * 0.2 * TICKS), whole(idle * TICKS));
+    for (socket, cpus) in model.hardware().sockets.iter().enumerate() {
+        let (user, system, idle) = ticks(model, socket);
+        for cpu in cpus {
+            text += &line(&format!("cpu{cpu}"), user, system, idle);
+        }
+    }
+    text + "intr 0\nctxt 12345\nbtime 1700000000\nprocesses 4242\nprocs_running 1\nprocs_blocked 0\n"
+}
+
+fn meminfo(model: &Model) -> String {
+    let kib = |bytes: u64| bytes / 1024;
+    let total = model.hardware().memory;
+    let cache = model.group("").cache;
+    let free = total.checked_sub(model.held() + cache).expect("the loads fit into memory");
+    let rows = [
+        ("MemTotal", total),
+        ("MemFree", free),
+        ("MemAvailable", free + cache),
+        ("Buffers", 0),
+        ("Cached", cache),
+        ("SwapCached", 0),
+        ("Active", model.held()),
+        ("Inactive", cache),
+        ("Active(anon)", model.held()),
+        ("Inactive(anon)", 0),
+        ("Active(file)", 0),
+        ("Inactive(file)", cache),
+    ];
+    rows.iter().fold(String::new(), |mut text, (name, bytes)| {
+        writeln!(text, "{:<16}{:>8} kB", format!("{name}:"), kib(*bytes)).expect("a string");
+        text
+    })
+}
+
+fn cpuinfo(model: &Model) -> String {
+    let processor = &model.hardware().processor;
+    let flags =
+        if processor.hypervisor { "fpu vme msr constant_tsc hypervisor" } else { "fpu vme msr constant_tsc" };
+    let mut text = String::new();
+    for (socket, cpus) in model.hardware().sockets.iter().enumerate() {
+        for cpu in cpus {
+            write!(
+                text,
+                "processor\t: {cpu}\nvendor_id\t: {}\ncpu family\t: {}\nmodel\t\t: {}\nmodel name\t: {}\n\
+                 stepping\t: 1\ncpu MHz\t\t: 2100.000\nphysical id\t: {socket}\nsiblings\t: {}\ncore id\t\t: {cpu}\n\
+                 cpu cores\t: {}\nflags\t\t: {flags}\n\n",
+                processor.vendor,
+                processor.family,
+                processor.model,
+                processor.name,
+                cpus.len(),
+                cpus.len()
+            )
+            .expect("a string");
+        }
+    }
+    text
+}
