@@ -1,6 +1,23 @@
 //! The `noether` program: only wires.
 
-#[allow(dead_code, unused_imports, reason = "until main is wired")]
-pub mod settings;
+use std::io::Write;
+use std::process::ExitCode;
+use std::{env, fs};
 
-fn main() {}
+use noether::settings::{Command, Misuse};
+use noether::{doctor, node, settings};
+
+fn main() -> ExitCode {
+    match settings::parse(env::args_os(), env::vars_os(), |path| fs::read(path)) {
+        Ok((Command::Node, settings)) => node::run(settings),
+        Ok((Command::Doctor, settings)) => doctor::run(&settings),
+        Err(misuse) => {
+            // Nobody is left to be told where even this cannot be written.
+            let _ = match &misuse {
+                Misuse::Asked(text) => write!(std::io::stdout(), "{text}"),
+                Misuse::Wrong(text) => writeln!(std::io::stderr(), "noether: {text}"),
+            };
+            ExitCode::from(misuse.exit_code())
+        }
+    }
+}

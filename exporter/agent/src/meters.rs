@@ -34,7 +34,8 @@ impl Meters {
     pub fn open(machine: &Machine, switches: &[(&'static str, Switch)], troubles: &mut Vec<Error>) -> Self {
         let switched = |probe: &&Probe| !switches.contains(&(probe.name, Switch::Off));
         let slot = |probe| Slot { probe, meter: None, read: Histogram::default(), errors: 0, up: false };
-        let mut meters = Self { slots: METERS.iter().filter(switched).map(slot).collect(), readings: Vec::new() };
+        let mut meters =
+            Self { slots: METERS.iter().filter(switched).map(slot).collect(), readings: Vec::new() };
         meters.rescan(machine, troubles);
         meters
     }
@@ -60,14 +61,16 @@ impl Meters {
             meter.read(&Look { now: &clock::now, cpu }, &mut self.readings, &mut errors);
             slot.read.observe(clock::now().since(began));
             slot.errors += errors.len() as u64;
-            slot.up = self.readings.get(first..).is_some_and(|read| read.iter().any(|one| one.reading.is_ok()));
+            slot.up =
+                self.readings.get(first..).is_some_and(|read| read.iter().any(|one| one.reading.is_ok()));
             faults.extend(errors.drain(..).map(|error| (slot.probe, error)));
         }
     }
 
     /// Whether a domain of main memory was read: only then does anybody need to know who holds it.
     pub fn has_dram(&self) -> bool {
-        let dram = |one: &DomainReading| one.domain.component == Component::Dram && one.domain.role == Role::Part;
+        let dram =
+            |one: &DomainReading| one.domain.component == Component::Dram && one.domain.role == Role::Part;
         self.readings.iter().any(|one| dram(one) && one.reading.is_ok())
     }
 

@@ -40,10 +40,6 @@ impl Show for Published {
 
     fn render(&self, format: Format, page: &mut Vec<u8>) -> Option<Generation> {
         let newest = self.newest()?;
-        let format = match format {
-            Format::Text => prometheus::Format::Text,
-            Format::OpenMetrics => prometheus::Format::OpenMetrics,
-        };
         prometheus::render(&newest.snapshot, &newest.vitals, format, page);
         Some(newest.snapshot.generation)
     }

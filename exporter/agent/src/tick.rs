@@ -146,7 +146,8 @@ impl Crank {
         let mut faults = Vec::new();
         let once = &mut self.once;
         let tree = self.cgroups.source.as_mut();
-        let cgroups = timed(&mut self.cgroups.row.read, || tree.map(|tree| tree.read(&mut faults)).unwrap_or_default());
+        let cgroups =
+            timed(&mut self.cgroups.row.read, || tree.map(|tree| tree.read(&mut faults)).unwrap_or_default());
         self.jobs.meet(cgroups);
         let read = clock::now();
         let mut page = self.spare.take().and_then(Arc::into_inner).unwrap_or_default();
@@ -214,7 +215,8 @@ impl Crank {
     fn open_cgroups(&mut self) {
         self.usage.packages = self.topology.packages().to_vec();
         let topology = self.topology.clone();
-        let sockets = move |cpus: &str| topology.sockets_of(&CpuList::parse(cpus.as_bytes()).unwrap_or_default());
+        let sockets =
+            move |cpus: &str| topology.sockets_of(&CpuList::parse(cpus.as_bytes()).unwrap_or_default());
         let several = self.topology.sockets() > 1;
         let options = Options {
             recognise: recogniser(self.settings.systemd_units, &self.machine.cgroupfs),

@@ -13,7 +13,7 @@ use noether_core::vitals::{Histogram, Vitals};
 use noether_core::workload::Family;
 
 /// Which of the two formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// `text/plain; version=0.0.4`
     Text,

@@ -2,9 +2,9 @@
 //!
 //! Each file holds, in this order: its probe, its type, its pure parser, its tests.
 
+pub mod cgroup;
 pub mod cpu_power;
 pub mod cpuinfo;
-pub mod cgroup;
 pub mod error;
 pub mod file;
 pub mod meminfo;

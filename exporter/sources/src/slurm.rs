@@ -38,7 +38,9 @@ impl Jobs {
                 continue;
             }
             self.waiting.retain(|(known, _)| *known != id);
-            let Some(Workload::Job { id: JobId::Sluid(sluid), .. }) = cgroup.workload.as_deref() else { continue };
+            let Some(Workload::Job { id: JobId::Sluid(sluid), .. }) = cgroup.workload.as_deref() else {
+                continue;
+            };
             if cgroup.present && !cgroup.gone && !self.numbers.contains_key(sluid) {
                 self.waiting.push((id, Arc::clone(sluid)));
             }
@@ -63,7 +65,9 @@ impl Jobs {
 
 impl Names for Jobs {
     fn identify(&self, workload: &Workload) -> Identity {
-        let Workload::Job { scheduler, id: JobId::Sluid(sluid), .. } = workload else { return Identity::Never };
+        let Workload::Job { scheduler, id: JobId::Sluid(sluid), .. } = workload else {
+            return Identity::Never;
+        };
         match self.numbers.get(sluid) {
             Some(number) => Identity::Known(Key::job(scheduler, number), workload.info_by_id()),
             None => Identity::NotYet,
@@ -73,7 +77,8 @@ impl Names for Jobs {
 
 /// The job's number in a process's environment.
 fn job_id(environment: &[u8]) -> Option<Arc<str>> {
-    let value = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"SLURM_JOB_ID="))?;
+    let value =
+        environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"SLURM_JOB_ID="))?;
     let number = std::str::from_utf8(value).ok()?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| number.into())
@@ -106,7 +111,9 @@ mod tests {
     #[test]
     fn the_number_comes_from_the_environment() {
         assert_eq!(job_id(b"PATH=/bin\0SLURM_JOB_ID=4711\0X=1\0").as_deref(), Some("4711"));
-        for none in [&b""[..], b"SLURM_JOB_ID=", b"SLURM_JOB_ID=\xff", b"SLURM_JOB_ID=12a\0", b"XSLURM_JOB_ID=1"] {
+        for none in
+            [&b""[..], b"SLURM_JOB_ID=", b"SLURM_JOB_ID=\xff", b"SLURM_JOB_ID=12a\0", b"XSLURM_JOB_ID=1"]
+        {
             assert_eq!(job_id(none), None);
         }
     }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-use super::clients::Generation;
 use super::visit::{Fetch, Visit};
+use noether_core::snapshot::Generation;
 
 /// The body.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 
 use super::Show;
-use super::clients::Generation;
 use super::negotiate::{Encoding, Format};
+use noether_core::snapshot::Generation;
 
 /// A snapshot in one format and encoding.
 #[derive(Clone, Debug)]

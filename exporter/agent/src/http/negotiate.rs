@@ -1,13 +1,6 @@
 //! Which format and encoding a client wants: `Accept` and `Accept-Encoding`, as RFC 9110 §12.5 reads them.
 
-/// How a snapshot is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Format {
-    /// The Prometheus text format 0.0.4.
-    Text,
-    /// OpenMetrics 1.0.0.
-    OpenMetrics,
-}
+pub use noether_exposition::prometheus::Format;
 
 /// How the bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

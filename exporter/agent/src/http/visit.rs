@@ -15,7 +15,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::Limits;
-use super::clients::{ConnectionId, Generation};
+use super::clients::ConnectionId;
+use noether_core::snapshot::Generation;
 
 /// What a connection is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

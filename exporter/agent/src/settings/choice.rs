@@ -1,5 +1,7 @@
 //! Settings that are one of a few words.
 
+pub use noether_core::attribution::IdlePolicy;
+
 use super::suggest;
 
 /// A type whose values are words in a setting.
@@ -36,17 +38,6 @@ pub enum Switch {
 impl Choice for Switch {
     const ALL: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("on", Self::On), ("off", Self::Off)];
-}
-
-/// Who is charged for the idle floor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdlePolicy {
-    /// Each workload, as for the active part.
-    Usage,
-    /// Each workload, by what is reserved for it.
-    Requests,
-    /// Nobody: it is unattributed.
-    None,
 }
 
 impl Choice for IdlePolicy {

@@ -3,16 +3,10 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use noether_sources::meter::METERS;
+
 use super::Command;
 use super::choice::{Format, IdlePolicy, LogLevel, Switch, names};
-
-/// The meters that have a flag `--meter.<name>`: name and what it is.
-// The one place to change when the list of probes in `noether_sources::meter` takes over.
-const METERS: &[(&str, &str)] = &[
-    ("rapl", "RAPL energy counters of the processor"),
-    ("rapl_mmio", "RAPL energy counters, by way of memory-mapped registers"),
-    ("model", "a model of the processor, where nothing measures it"),
-];
 
 /// One setting, as a row of the table.
 #[derive(Clone, Debug)]
@@ -89,7 +83,7 @@ impl Flag {
     }
 
     /// The switch of a meter.
-    fn of_meter((name, summary): &(&str, &str)) -> Self {
+    fn of_meter(name: &str, summary: &str) -> Self {
         let help = format!("Whether to use the meter {name}: {summary}.");
         let name = format!("meter.{name}").into();
         Self { name, help: help.into(), ..Self::new(METER, "", SWITCH, Preset::Value("auto"), "") }
@@ -190,7 +184,7 @@ const AFTER_METERS: &[Flag] = &[
 
 /// The table.
 pub static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
-    let meters = METERS.iter().map(Flag::of_meter);
+    let meters = METERS.iter().map(|probe| Flag::of_meter(probe.name, probe.summary));
     BEFORE_METERS.iter().cloned().chain(meters).chain(AFTER_METERS.iter().cloned()).collect()
 });
 

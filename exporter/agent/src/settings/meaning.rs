@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use noether_core::ledger::Terms;
+use noether_core::node::Policy;
 use noether_core::reading::Component;
 use noether_core::units::Power;
 
@@ -89,6 +91,18 @@ impl Settings {
             log_format: layers.one("log.format", choice)?,
             log_level: layers.one("log.level", choice)?,
         })
+    }
+}
+
+impl Settings {
+    /// How the node is to be accounted.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            terms: Terms { linger: self.linger, zero_hold: self.zero_hold, max: self.max_workloads },
+            idle: self.idle,
+            floors: self.idle_watts.clone(),
+            identity_timeout: self.identity_timeout,
+        }
     }
 }
 

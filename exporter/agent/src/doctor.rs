@@ -1,0 +1,299 @@
+//! The command `doctor`: what was found, what not, why, and what mends it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use noether_core::reading::{DomainReading, Quality};
+use noether_core::workload::{Family, Workload};
+use noether_sources::cgroup::{CgroupTree, Options};
+use noether_sources::meminfo::Meminfo;
+use noether_sources::stat::{CpuTimes, Stat};
+use noether_sources::topology::Topology;
+use noether_sources::{Error, Machine, model};
+use serde_json::json;
+
+use crate::meters::{Meters, Slot};
+use crate::node::machine;
+use crate::settings::{Format, Settings, Switch};
+use crate::tick::recogniser;
+
+/// How something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It works.
+    Ok,
+    /// It works, but not as it could.
+    Warning,
+    /// It is there and does not work.
+    Failed,
+    /// This machine has no such thing, or it is switched off.
+    Absent,
+}
+
+impl State {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+struct Finding {
+    kind: &'static str,
+    name: String,
+    state: State,
+    detail: String,
+    mend: Option<String>,
+}
+
+/// Prints the findings; fails where nothing measures.
+pub fn run(settings: &Settings) -> ExitCode {
+    let machine = machine(settings);
+    let (mut findings, measured) = meters(&machine, settings);
+    findings.extend(processors(&machine));
+    findings.push(memory(&machine));
+    findings.push(cgroups(&machine, settings));
+    findings.push(privileges());
+    let text = match settings.format {
+        Format::Text => text(&findings, measured),
+        Format::Json => format!("{:#}\n", as_json(&findings, measured)),
+    };
+    // A closed pipe is no finding.
+    let _ = io::stdout().write_all(text.as_bytes());
+    if measured { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The meters, and whether any of them measures.
+fn meters(machine: &Machine, settings: &Settings) -> (Vec<Finding>, bool) {
+    let mut troubles = Vec::new();
+    let mut meters = Meters::open(machine, &settings.meters, &mut troubles);
+    let mut cpu = CpuTimes::default();
+    troubles.extend(Stat::new(machine).read(&mut cpu).err());
+    let mut faults = Vec::new();
+    meters.read(&cpu, &mut faults);
+    let measures = |one: &DomainReading| one.reading.is_ok() && one.domain.quality != Quality::Modelled;
+    let measured = meters.readings.iter().any(measures);
+    let mut findings: Vec<Finding> = Vec::new();
+    for (name, switch) in &settings.meters {
+        let slot = meters.slots().iter().find(|slot| slot.probe.name == *name);
+        findings.push(match slot {
+            None => Finding {
+                kind: "meter",
+                name: (*name).into(),
+                state: State::Absent,
+                detail: format!("switched off by --meter.{name}={}", word(*switch)),
+                mend: Some(format!("--meter.{name}=auto")),
+            },
+            Some(slot) => {
+                let errors = faults.iter().filter(|(probe, _)| probe.name == *name).map(|(_, error)| error);
+                meter(slot, *switch, &meters.readings, errors, (machine, measured))
+            }
+        });
+    }
+    (findings, measured)
+}
+
+fn meter<'a>(
+    slot: &Slot,
+    switch: Switch,
+    readings: &[DomainReading],
+    mut errors: impl Iterator<Item = &'a Error>,
+    (machine, measured): (&Machine, bool),
+) -> Finding {
+    let probe = slot.probe;
+    let finding =
+        |state, detail, mend| Finding { kind: "meter", name: probe.name.into(), state, detail, mend };
+    let mend = || Some(probe.mend.to_owned());
+    if slot.meter.is_none() {
+        let wanted = switch == Switch::On;
+        let state = if wanted { State::Failed } else { State::Absent };
+        return finding(
+            state,
+            format!("not on this machine: nothing at {}", probe.reads),
+            wanted.then(mend).flatten(),
+        );
+    }
+    let of_meter = readings.iter().filter(|one| one.domain.meter == probe.name);
+    let (good, bad): (Vec<_>, Vec<_>) = of_meter.partition(|one| one.reading.is_ok());
+    let names =
+        |list: &[&DomainReading]| list.iter().map(|one| &*one.domain.name).collect::<Vec<_>>().join(", ");
+    let why = errors.next().map(ToString::to_string).unwrap_or_default();
+    match (good.is_empty(), bad.is_empty()) {
+        (false, true) if good.iter().all(|one| one.domain.quality == Quality::Modelled) => {
+            modelled(machine, measured, finding)
+        }
+        (false, true) => finding(State::Ok, format!("measures {}", names(&good)), None),
+        (false, false) => finding(
+            State::Warning,
+            format!("measures {}, but not {}: {why}", names(&good), names(&bad)),
+            mend(),
+        ),
+        (true, false) => {
+            finding(State::Failed, format!("found {}, but it cannot be read: {why}", names(&bad)), mend())
+        }
+        (true, true) => finding(State::Failed, format!("found, but has nothing to read: {why}"), mend()),
+    }
+}
+
+fn modelled(
+    machine: &Machine,
+    measured: bool,
+    finding: impl Fn(State, String, Option<String>) -> Finding,
+) -> Finding {
+    let basis = match model::estimate(machine) {
+        Ok(estimate) => {
+            let (idle, full) = (estimate.idle.watts(), estimate.full.watts());
+            format!("{idle:.1} W idle, {full:.1} W at full load ({})", estimate.basis)
+        }
+        Err(error) => return finding(State::Failed, error.to_string(), None),
+    };
+    if measured {
+        return finding(State::Ok, format!("stands by: a measured meter feeds the node; {basis}"), None);
+    }
+    let mend = "all energy is an estimate. Make a measured meter readable (see above); most virtual machines have none";
+    finding(State::Warning, format!("stands in for the missing meter: {basis}"), Some(mend.into()))
+}
+
+fn processors(machine: &Machine) -> Vec<Finding> {
+    let mut cpu = CpuTimes::default();
+    let stat = match Stat::new(machine).read(&mut cpu) {
+        Ok(()) => Finding {
+            kind: "usage",
+            name: "stat".into(),
+            state: State::Ok,
+            detail: format!(
+                "{} processors on {} socket(s)",
+                cpu.each.len(),
+                Topology::read(machine).sockets()
+            ),
+            mend: None,
+        },
+        Err(error) => failed("stat", &error, "mount the host's /proc and pass --path.procfs"),
+    };
+    vec![stat]
+}
+
+fn memory(machine: &Machine) -> Finding {
+    match Meminfo::new(machine).read() {
+        Ok(memory) => Finding {
+            kind: "usage",
+            name: "meminfo".into(),
+            state: State::Ok,
+            detail: format!("{} MiB of {} MiB in use", memory.held() >> 20, memory.total >> 20),
+            mend: None,
+        },
+        Err(error) => failed("meminfo", &error, "mount the host's /proc and pass --path.procfs"),
+    }
+}
+
+fn cgroups(machine: &Machine, settings: &Settings) -> Finding {
+    let mend = "mount the host's /sys read-only and pass --path.sysfs, or pass --path.cgroupfs";
+    let options = Options {
+        recognise: recogniser(settings.systemd_units, &machine.cgroupfs),
+        sockets: None,
+        memory: true,
+        reserved: false,
+        inotify: true,
+        max_descriptors: 0,
+    };
+    let mut tree = match CgroupTree::open(machine, options) {
+        Ok(tree) => tree,
+        Err(error) => return failed("cgroup", &error, mend),
+    };
+    let mut faults = Vec::new();
+    let mut counts: BTreeMap<Option<Family>, usize> = BTreeMap::new();
+    for cgroup in tree.read(&mut faults).iter().filter(|cgroup| cgroup.present) {
+        let family = cgroup.workload.as_deref().map(|workload: &Workload| workload.key_by_id().family);
+        *counts.entry(family).or_default() += 1;
+    }
+    let count = |family| counts.get(&Some(family)).copied().unwrap_or(0);
+    let mut detail = format!(
+        "{}: {} folders; {} containers, {} jobs, {} units, {} virtual machines",
+        tree.layout(),
+        tree.folders(),
+        count(Family::Container),
+        count(Family::Job),
+        count(Family::Unit),
+        count(Family::Vm)
+    );
+    let (mut state, mut mends) = (State::Ok, Vec::new());
+    if let Some(error) = faults.first() {
+        (state, detail) = (State::Warning, format!("{detail}; {error}"));
+        mends.push("run noether as root, or as a user who may read the cgroup tree".to_owned());
+    }
+    if !tree.watches_all() {
+        state = State::Warning;
+        detail.push_str("; not all folders are watched, so the shortest-lived containers are seen late");
+        mends.push("sysctl fs.inotify.max_user_watches=1048576".to_owned());
+    }
+    let mend = (!mends.is_empty()).then(|| mends.join("; "));
+    Finding { kind: "usage", name: "cgroup".into(), state, detail, mend }
+}
+
+fn privileges() -> Finding {
+    let root = rustix::process::geteuid().is_root();
+    Finding {
+        kind: "process",
+        name: "privileges".into(),
+        state: State::Ok,
+        detail: if root {
+            "runs as root".into()
+        } else {
+            "does not run as root: RAPL is mostly readable by root only".into()
+        },
+        mend: None,
+    }
+}
+
+fn failed(name: &str, error: &Error, mend: &str) -> Finding {
+    Finding {
+        kind: "usage",
+        name: name.into(),
+        state: State::Failed,
+        detail: error.to_string(),
+        mend: Some(mend.into()),
+    }
+}
+
+const fn word(switch: Switch) -> &'static str {
+    match switch {
+        Switch::Auto => "auto",
+        Switch::On => "on",
+        Switch::Off => "off",
+    }
+}
+
+fn text(findings: &[Finding], measured: bool) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let Finding { kind, name, state, detail, mend } = finding;
+        text.push_str(&format!("{:<8} {:<8} {name:<10} {detail}\n", state.word(), kind));
+        if let Some(mend) = mend {
+            text.push_str(&format!("{:29}mend: {mend}\n", ""));
+        }
+    }
+    text.push_str(verdict(measured));
+    text.push('\n');
+    text
+}
+
+fn as_json(findings: &[Finding], measured: bool) -> serde_json::Value {
+    let findings: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            let Finding { kind, name, state, detail, mend } = finding;
+            json!({"kind": kind, "name": name, "state": state.word(), "detail": detail, "mend": mend})
+        })
+        .collect();
+    json!({"measured": measured, "verdict": verdict(measured), "findings": findings})
+}
+
+const fn verdict(measured: bool) -> &'static str {
+    if measured { "energy is measured" } else { "nothing measures: energy is an estimate, or missing" }
+}
