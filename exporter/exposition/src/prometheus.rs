@@ -46,17 +46,11 @@ pub fn render(snapshot: &Snapshot, vitals: &Vitals, format: Format, page: &mut V
 }
 
 fn domains(writer: &mut Writer<'_>, snapshot: &Snapshot) {
-    if snapshot.domains.is_empty() {
-        return;
-    }
     writer.family(&metric::DOMAIN_ENERGY, |w, m| {
         for row in &snapshot.domains {
             w.sample(m, &[row.domain.meter, &row.domain.name, row.domain.component.label()], row.energy);
         }
     });
-    if snapshot.domains.iter().all(|row| row.power.is_none()) {
-        return;
-    }
     writer.family(&metric::DOMAIN_POWER, |w, m| {
         for row in &snapshot.domains {
             if let Some(power) = row.power {
@@ -72,9 +66,6 @@ fn domains(writer: &mut Writer<'_>, snapshot: &Snapshot) {
 
 fn node(writer: &mut Writer<'_>, snapshot: &Snapshot) {
     totals(writer, &metric::NODE_ENERGY, snapshot, &snapshot.node);
-    if snapshot.components.iter().all(|row| row.floor.is_none()) {
-        return;
-    }
     writer.family(&metric::NODE_IDLE_POWER, |w, m| {
         for row in &snapshot.components {
             if let Some(power) = row.floor {
@@ -85,9 +76,6 @@ fn node(writer: &mut Writer<'_>, snapshot: &Snapshot) {
 }
 
 fn totals(writer: &mut Writer<'_>, metric: &Metric, snapshot: &Snapshot, totals: &Totals) {
-    if snapshot.components.is_empty() {
-        return;
-    }
     writer.family(metric, |w, m| {
         for component in snapshot.components.iter().map(|row| row.component) {
             for mode in Mode::ALL {
@@ -98,9 +86,6 @@ fn totals(writer: &mut Writer<'_>, metric: &Metric, snapshot: &Snapshot, totals:
 }
 
 fn held_back(writer: &mut Writer<'_>, snapshot: &Snapshot) {
-    if snapshot.components.is_empty() {
-        return;
-    }
     writer.family(&metric::PENDING_ENERGY, |w, m| {
         snapshot.components.iter().for_each(|row| w.sample(m, &[row.component.label()], row.pending));
     });
@@ -121,9 +106,6 @@ fn workload_energy(writer: &mut Writer<'_>, snapshot: &Snapshot, family: Family)
         Family::Unit => &metric::UNIT_ENERGY,
         Family::Vm => &metric::VM_ENERGY,
     };
-    if snapshot.components.is_empty() || rows(snapshot, family).next().is_none() {
-        return;
-    }
     let tails: Vec<(Component, Mode, String)> = snapshot
         .components
         .iter()
@@ -152,9 +134,6 @@ fn workload_cpu(writer: &mut Writer<'_>, snapshot: &Snapshot, family: Family) {
         Family::Unit => &metric::UNIT_CPU,
         Family::Vm => &metric::VM_CPU,
     };
-    if rows(snapshot, family).next().is_none() {
-        return;
-    }
     writer.family(metric, |w, m| {
         for row in rows(snapshot, family) {
             w.workload_sample(m, row, row.cpu);
@@ -167,9 +146,6 @@ fn infos(writer: &mut Writer<'_>, snapshot: &Snapshot) {
         row.key.family == Family::Container && row.key.values.last().is_some_and(|c| &**c == "POD")
     };
     let mut info = |metric: &Metric, is: &dyn Fn(&Row) -> bool| {
-        if !snapshot.rows.iter().any(is) {
-            return;
-        }
         writer.family(metric, |w, m| {
             for row in snapshot.rows.iter().filter(|row| is(row)) {
                 let own = row
@@ -191,16 +167,11 @@ fn infos(writer: &mut Writer<'_>, snapshot: &Snapshot) {
 }
 
 fn meters(writer: &mut Writer<'_>, snapshot: &Snapshot) {
-    if !snapshot.feeds.is_empty() {
-        writer.family(&metric::METER_INFO, |w, m| {
-            for feed in &snapshot.feeds {
-                w.sample(m, &[feed.meter, feed.component.label(), feed.quality], 1_u64);
-            }
-        });
-    }
-    if snapshot.meters.is_empty() {
-        return;
-    }
+    writer.family(&metric::METER_INFO, |w, m| {
+        for feed in &snapshot.feeds {
+            w.sample(m, &[feed.meter, feed.component.label(), feed.quality], 1_u64);
+        }
+    });
     writer.family(&metric::METER_UP, |w, m| {
         snapshot.meters.iter().for_each(|row| w.sample(m, &[row.meter], u64::from(row.up)));
     });
@@ -212,9 +183,6 @@ fn meters(writer: &mut Writer<'_>, snapshot: &Snapshot) {
 }
 
 fn sources(writer: &mut Writer<'_>, vitals: &Vitals) {
-    if vitals.sources.is_empty() {
-        return;
-    }
     writer.family(&metric::SOURCE_UP, |w, m| {
         vitals.sources.iter().for_each(|row| w.sample(m, &[row.source], u64::from(row.up)));
     });
@@ -300,8 +268,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// The metadata of a family, then its samples.
+    /// The metadata of a family, then its samples; nothing at all where there are none.
     fn family(&mut self, metric: &Metric, samples: impl FnOnce(&mut Self, &Metric)) {
+        let before = self.page.len();
         // OpenMetrics names a counter's family without the suffix of its samples.
         let family = match (self.format, metric.kind) {
             (Format::OpenMetrics, Kind::Counter) => metric.name.strip_suffix("_total").unwrap_or(metric.name),
@@ -326,7 +295,11 @@ impl Writer<'_> {
                 line("HELP", &help.replace('"', "\\\""));
             }
         }
+        let empty = self.page.len();
         samples(self, metric);
+        if self.page.len() == empty {
+            self.page.truncate(before);
+        }
     }
 
     fn sample(&mut self, metric: &Metric, values: &[&str], value: impl Value) {
