@@ -1,7 +1,5 @@
 //! What inotify reported, carried out in the order in which it happened.
 
-use rustix::io::Errno;
-
 use super::CgroupTree;
 use super::tree::{NONE, NodeId, UNWATCHED};
 use super::watch::Event;
@@ -70,9 +68,12 @@ impl CgroupTree {
         }
     }
 
-    fn overflow(&mut self) {
+    /// The queue overflowed.
+    pub(super) fn overflow(&mut self) {
         let path = self.procfs.join("sys/fs/inotify/max_queued_events");
-        self.faults.add(Error::io(&path, Errno::OVERFLOW.into()));
+        let lost =
+            std::io::Error::other("more happened than the queue holds; all folders are looked at again");
+        self.faults.add(Error::io(&path, lost));
         self.sweep.hurry(self.tree.places());
     }
 }

@@ -10,6 +10,9 @@ use super::tree::{NONE, NodeId, UNWATCHED};
 
 /// A pass over all folders takes at least this long while inotify works.
 const SHORTEST: Duration = Duration::from_secs(10);
+/// And this long on a real cgroup file system, where no file is replaced, a held descriptor tells at each tick whether
+/// its cgroup lives, and looking at a folder costs as much as reading three.
+const SHORTEST_GENUINE: Duration = Duration::from_secs(60);
 /// And at most this long.
 const LONGEST: Duration = Duration::from_secs(300);
 /// A pass takes this many times the CPU time that it costs: a third of a percent of a core.
@@ -56,11 +59,12 @@ impl Sweep {
     }
 
     /// How many folders to look at now.
-    fn due(&mut self, folders: usize, watched: bool) -> usize {
+    fn due(&mut self, folders: usize, watched: bool, genuine: bool) -> usize {
         let now = Instant::now();
         let passed = now.duration_since(std::mem::replace(&mut self.at, now));
         let period = if watched {
-            (self.last_cost * THRIFT).clamp(SHORTEST, LONGEST)
+            let shortest = if genuine { SHORTEST_GENUINE } else { SHORTEST };
+            (self.last_cost * THRIFT).clamp(shortest, LONGEST)
         } else {
             (self.last_cost * THRIFT_ALONE).clamp(Duration::from_millis(1), LONGEST)
         };
@@ -75,7 +79,8 @@ impl CgroupTree {
     /// Looks at the folders that are due.
     pub(super) fn sweep_some(&mut self) {
         let places = self.tree.places();
-        let due = self.sweep.due(places, self.watches_all());
+        let genuine = self.hierarchies.iter().all(|hierarchy| hierarchy.folder.genuine);
+        let due = self.sweep.due(places, self.watches_all(), genuine);
         if due == 0 {
             return;
         }

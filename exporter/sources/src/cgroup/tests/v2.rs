@@ -355,6 +355,27 @@ fn cpusets_and_limits() {
 }
 
 #[test]
+fn what_an_overflow_hid_is_found() {
+    let host = Fixture::v2();
+    host.cpu("slice/w1", 10);
+    let mut watch = host.open();
+    watch.tick();
+    watch.tick();
+    watch.tick();
+    host.cpu("slice/w2", 5);
+    host.remove("slice/w1");
+    let lost = watch.tree.watcher.as_mut().unwrap();
+    while lost.drain(&mut Vec::new()) {}
+    assert!(watch.see("slice/w2").is_none());
+    watch.tree.overflow();
+    let all = watch.tick();
+    assert!(watch.find(&all, "slice/w1").unwrap().1.gone);
+    let (_, found) = watch.find(&all, "slice/w2").unwrap();
+    assert_eq!((found.birth, found.cpu), (Birth::Unknown, micros(5)), "of unknown age");
+    assert!(watch.faults[0].to_string().contains("max_queued_events"));
+}
+
+#[test]
 fn five_thousand_folders() {
     let host = Fixture::v2();
     for n in 0..4000 {
