@@ -16,10 +16,10 @@ fn loads() -> Vec<Load> {
     let mut loads = vec![
         Load::at("").cpu(&[0.2, 0.2]),
         Load::at("background").cpu(&[0.3, 0.3]).memory(1.0),
-        Load::docker(1).cpu(&[2.0, 0.0]).sockets(&[0]).memory(8.0).cache(2.0),
+        Load::docker(1).cpu(&[1.0, 0.0]).sockets(&[0]).memory(8.0).cache(2.0),
         Load::docker(2).cpu(&[0.75, 0.75]).duty(1.0, 0.5).memory(3.0),
         Load::pod(1, 3).cpu(&[0.25, 0.25]).memory(2.0),
-        Load::pod(1, 4).cpu(&[0.0, 1.0]).sockets(&[1]).memory(1.0).cache(1.0),
+        Load::pod(1, 4).cpu(&[0.0, 0.5]).sockets(&[1]).memory(1.0).cache(1.0),
         Load::service("web").cpu(&[0.2, 0.2]).memory(0.5),
         Load::docker(5).cpu(&[0.4, 0.4]).memory(4.0).lives(3.0, 8.0),
         Load::service("again").cpu(&[0.3, 0.3]).memory(1.0).lives(2.0, 5.0),
@@ -103,6 +103,18 @@ fn a_hybrid_machine() {
     let mut loads = loads();
     loads.push(Load::docker(9).cpu(&[0.2, 0.2]).unified_only());
     judge(Hardware::intel().wrapping(6).hierarchy(Hierarchy::Hybrid), loads);
+}
+
+#[test]
+fn work_pays_for_its_own_socket() {
+    let loads = vec![
+        Load::at("").cpu(&[0.1, 0.1]),
+        Load::docker(1).cpu(&[1.0, 0.0]).sockets(&[0]).memory(2.0),
+        Load::docker(2).cpu(&[0.0, 3.0]).sockets(&[1]).memory(2.0),
+        Load::docker(3).cpu(&[0.25, 0.25]).memory(1.0),
+    ];
+    // By CPU time alone the first would pay for 0.21 of the whole; it is due 0.26, and the second 0.53 for 0.64.
+    judge(Hardware::bare(2).package(0, "intel-rapl:0").package(1, "intel-rapl:1"), loads);
 }
 
 #[test]

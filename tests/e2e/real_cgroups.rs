@@ -51,8 +51,8 @@ fn measure(pair: &[(Group, String); 2]) -> ([f64; 2], [f64; 2]) {
 
 #[test]
 fn energy_follows_cpu_time() {
-    let Some(mut pair) = pair("energy_follows_cpu_time") else { return };
     let _guard = alone();
+    let Some(mut pair) = pair("energy_follows_cpu_time") else { return };
     pair[0].0.run(&format!("{LOOP} work & work & wait"));
     pair[1].0.run(&format!("{LOOP} work"));
     let (joules, seconds) = measure(&pair);
@@ -62,8 +62,8 @@ fn energy_follows_cpu_time() {
 
 #[test]
 fn a_fork_heavy_job_costs_what_a_long_process_costs() {
-    let Some(mut pair) = pair("a_fork_heavy_job_costs_what_a_long_process_costs") else { return };
     let _guard = alone();
+    let Some(mut pair) = pair("a_fork_heavy_job_costs_what_a_long_process_costs") else { return };
     // On one processor the two take turns, so that neither has the better intervals.
     let pin = "taskset -pc 0 $$ >/dev/null || exit 1; ";
     pair[0].0.run(&format!("{pin} while :; do timeout 0.2 sh -c 'while :; do :; done'; done"));

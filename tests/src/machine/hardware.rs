@@ -176,7 +176,8 @@ impl Hardware {
         for (index, zone) in hardware.zones.iter_mut().enumerate() {
             zone.counts = Counts::Package(index / 2);
             zone.first = index % 2 == 0;
-            // A mirror shows its twin's value, so they start alike.
+            // A mirror shows its twin's value, so they start alike; while the machine moves, one file is written a
+            // moment after the other, as two reads of one register are a moment apart.
             zone.start_uj = 5_000_000_000 + index as u64 / 2 * 1_000_000;
         }
         hardware
