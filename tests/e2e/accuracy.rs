@@ -17,7 +17,7 @@ fn loads() -> Vec<Load> {
         Load::at("").cpu(&[0.2, 0.2]),
         Load::at("background").cpu(&[0.3, 0.3]).memory(1.0),
         Load::docker(1).cpu(&[1.0, 0.0]).sockets(&[0]).memory(8.0).cache(2.0),
-        Load::docker(2).cpu(&[0.75, 0.75]).duty(1.0, 0.5).memory(3.0),
+        Load::docker(2).cpu(&[0.3, 0.3]).duty(1.0, 0.5).memory(3.0),
         Load::pod(1, 3).cpu(&[0.25, 0.25]).memory(2.0),
         Load::pod(1, 4).cpu(&[0.0, 0.5]).sockets(&[1]).memory(1.0).cache(1.0),
         Load::service("web").cpu(&[0.2, 0.2]).memory(0.5),

@@ -15,13 +15,13 @@ const LOOP: &str =
     "work() { while :; do n=0; while [ $n -lt 20000 ]; do n=$((n+1)); done; sleep 0.02; done; }; ";
 
 /// Two containers of their own, or `None` where none can be made.
-fn pair(test: &str) -> Option<[(Group, String); 2]> {
+fn pair(test: &str, first: u32) -> Option<[(Group, String); 2]> {
     let make = |seed: u32| {
         let id = container_id(seed);
         Ok::<_, std::io::Error>((Group::make(&format!("docker/{id}"))?, format!("container///{}", &id[..12])))
     };
-    // Ids that no container and no other run of this test has.
-    let seed = 0xf000_0000 + process::id() * 2 % 0x0fff_ffff;
+    // Ids that no container, no other test and no other run of this test has.
+    let seed = 0xf000_0000 + (process::id() * 4 + first) % 0x0fff_ffff;
     match make(seed).and_then(|a| Ok([a, make(seed + 1)?])) {
         Ok(pair) => Some(pair),
         Err(error) => {
@@ -52,7 +52,7 @@ fn measure(pair: &[(Group, String); 2]) -> ([f64; 2], [f64; 2]) {
 #[test]
 fn energy_follows_cpu_time() {
     let _guard = alone();
-    let Some(mut pair) = pair("energy_follows_cpu_time") else { return };
+    let Some(mut pair) = pair("energy_follows_cpu_time", 0) else { return };
     pair[0].0.run(&format!("{LOOP} work & work & wait"));
     pair[1].0.run(&format!("{LOOP} work"));
     let (joules, seconds) = measure(&pair);
@@ -63,7 +63,7 @@ fn energy_follows_cpu_time() {
 #[test]
 fn a_fork_heavy_job_costs_what_a_long_process_costs() {
     let _guard = alone();
-    let Some(mut pair) = pair("a_fork_heavy_job_costs_what_a_long_process_costs") else { return };
+    let Some(mut pair) = pair("a_fork_heavy_job_costs_what_a_long_process_costs", 2) else { return };
     // On one processor the two take turns, so that neither has the better intervals.
     let pin = "taskset -pc 0 $$ >/dev/null || exit 1; ";
     pair[0].0.run(&format!("{pin} while :; do timeout 0.2 sh -c 'while :; do :; done'; done"));

@@ -167,5 +167,5 @@ where
 
 fn fetched(shared: &Shared, visit: &Visit, fetch: &Fetch) {
     let now = (shared.clock)();
-    shared.clients().fetched(visit.connection, visit.peer, &fetch.agent, fetch.generation, now);
+    shared.clients().fetched(visit.connection, visit.peer, &fetch.caller, fetch.generation, now);
 }

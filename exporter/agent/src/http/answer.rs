@@ -11,8 +11,12 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::Shared;
 use super::body::Page;
+use super::clients::Caller;
 use super::negotiate::{self, Encoding};
 use super::visit::Visit;
+
+/// Sent by Prometheus, its agent mode, and vmagent with every scrape.
+const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -66,12 +70,7 @@ fn telemetry<B>(shared: &Shared, visit: &Arc<Visit>, request: &Request<B>) -> Re
         None => not_yet(visit),
         Some(copy) => {
             let page = if request.method() == Method::GET {
-                Page::snapshot(
-                    copy.bytes,
-                    copy.generation,
-                    &all(request.headers(), &USER_AGENT),
-                    Arc::clone(visit),
-                )
+                Page::snapshot(copy.bytes, copy.generation, caller(request.headers()), Arc::clone(visit))
             } else {
                 Page::new(copy.bytes, Arc::clone(visit))
             };
@@ -89,6 +88,10 @@ fn telemetry<B>(shared: &Shared, visit: &Arc<Visit>, request: &Request<B>) -> Re
 }
 
 /// The values of a header that may come in several lines; what is no text is left out.
+fn caller(headers: &HeaderMap) -> Caller {
+    Caller { agent: all(headers, &USER_AGENT).into(), scraper: headers.contains_key(SCRAPE_TIMEOUT) }
+}
+
 fn all(headers: &HeaderMap, name: &HeaderName) -> String {
     let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     values.join(",")

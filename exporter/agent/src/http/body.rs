@@ -10,24 +10,26 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use super::visit::{Fetch, Visit};
 use noether_core::snapshot::Generation;
 
+use super::clients::Caller;
+
 /// The body.
 #[derive(Debug)]
 pub(super) struct Page {
     rest: Bytes,
     /// What is fetched with it, if it is a snapshot.
     generation: Option<Generation>,
-    agent: Box<str>,
+    caller: Caller,
     visit: Arc<Visit>,
 }
 
 impl Page {
     pub(super) fn new(bytes: Bytes, visit: Arc<Visit>) -> Self {
-        Self { rest: bytes, generation: None, agent: Box::default(), visit }
+        Self { rest: bytes, generation: None, caller: Caller::default(), visit }
     }
 
-    /// A snapshot: once it is out, `agent` has fetched `generation`.
-    pub(super) fn snapshot(bytes: Bytes, generation: Generation, agent: &str, visit: Arc<Visit>) -> Self {
-        Self { rest: bytes, generation: Some(generation), agent: agent.into(), visit }
+    /// A snapshot: once it is out, `caller` has fetched `generation`.
+    pub(super) fn snapshot(bytes: Bytes, generation: Generation, caller: Caller, visit: Arc<Visit>) -> Self {
+        Self { rest: bytes, generation: Some(generation), caller, visit }
     }
 }
 
@@ -56,7 +58,7 @@ impl Body for Page {
 impl Drop for Page {
     fn drop(&mut self) {
         let taken = self.generation.filter(|_| self.rest.is_empty());
-        let agent = std::mem::take(&mut self.agent);
-        self.visit.handed_over(taken.map(|generation| Fetch { generation, agent }));
+        let caller = std::mem::take(&mut self.caller);
+        self.visit.handed_over(taken.map(|generation| Fetch { generation, caller }));
     }
 }

@@ -1,5 +1,8 @@
 //! Who fetches snapshots, and which one all of them have seen: the tick waits for scrapers, never for a passer-by.
 //!
+//! A scraper that has fetched only once has acknowledged nothing yet. After a restart the exporter knows none of its
+//! scrapers: until the first of them comes a second time, the others have come too, and all have seen the zero.
+//!
 //! Pure: instants are arguments. What it cannot tell apart, and why that does no harm:
 //! - Two scrapers behind one address and user agent that open a connection per scrape are one client; a held
 //!   series is then released once the quicker of them has seen its zero.
@@ -34,6 +37,15 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// For how many of its intervals a client is waited for: it may fail twice.
 const PATIENCE: u32 = 3;
 
+/// Who asks, as the request tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The user agent.
+    pub agent: Box<str>,
+    /// Whether it is a scraper, which will come again: Prometheus and its like say how long they will wait.
+    pub scraper: bool,
+}
+
 /// The clients that fetched lately.
 #[derive(Debug)]
 pub struct Clients {
@@ -49,6 +61,7 @@ struct Client {
     connection: Option<ConnectionId>,
     peer: IpAddr,
     agent: Box<str>,
+    scraper: bool,
     generation: Generation,
     last: Moment,
     rhythm: Rhythm,
@@ -82,12 +95,20 @@ impl Client {
     /// Until when it is waited for; `None` for one that was seen once and left.
     fn active_until(&self, first_patience: Duration) -> Option<Moment> {
         match (self.rhythm, self.connection) {
-            (Rhythm::Unknown, None) => None,
-            (Rhythm::Unknown, Some(_)) => Some(self.last.after(first_patience)),
+            (Rhythm::Unknown, None) if !self.scraper => None,
+            (Rhythm::Unknown, _) => Some(self.last.after(first_patience)),
             // The larger of two gaps, so that a fetch out of turn does not shorten the wait for the next one.
             (Rhythm::Gaps(one, two), _) => {
                 Some(self.last.after(one.max(two).max(SHORTEST_INTERVAL) * PATIENCE))
             }
+        }
+    }
+
+    /// The newest generation that it has acknowledged.
+    fn acknowledged(&self) -> Generation {
+        match self.rhythm {
+            Rhythm::Unknown if self.scraper => Generation::default(),
+            _ => self.generation,
         }
     }
 
@@ -111,11 +132,11 @@ impl Clients {
         &mut self,
         connection: ConnectionId,
         peer: IpAddr,
-        agent: &str,
+        caller: &Caller,
         generation: Generation,
         at: Moment,
     ) {
-        let agent = shortened(agent);
+        let agent = shortened(&caller.agent);
         self.newest = self.newest.max(Some(generation));
         self.prune(at);
         if let Some(client) = self.of(connection, peer, agent) {
@@ -128,6 +149,7 @@ impl Clients {
             connection: Some(connection),
             peer,
             agent: agent.into(),
+            scraper: caller.scraper,
             generation,
             last: at,
             rhythm: Rhythm::Unknown,
@@ -146,7 +168,7 @@ impl Clients {
     /// newest that anybody fetched.
     pub fn acknowledged(&mut self, now: Moment) -> Option<Generation> {
         self.prune(now);
-        self.active(now).map(|client| client.generation).min().or(self.newest)
+        self.active(now).map(Client::acknowledged).min().or(self.newest)
     }
 
     /// How many clients are waited for.
@@ -220,9 +242,18 @@ mod tests {
         }
 
         fn fetch(&mut self, connection: u64, agent: &str, number: u64, seconds: u64) {
+            self.fetch_as(false, connection, agent, number, seconds);
+        }
+
+        fn scrape(&mut self, connection: u64, number: u64, seconds: u64) {
+            self.fetch_as(true, connection, PROMETHEUS, number, seconds);
+        }
+
+        fn fetch_as(&mut self, scraper: bool, connection: u64, agent: &str, number: u64, seconds: u64) {
             let peer = IpAddr::from([127, 0, 0, 1]);
             let connection = ConnectionId::new(connection);
-            self.0.fetched(connection, peer, agent, Generation::new(number), at(seconds));
+            let caller = Caller { agent: agent.into(), scraper };
+            self.0.fetched(connection, peer, &caller, Generation::new(number), at(seconds));
         }
 
         fn close(&mut self, connection: u64, seconds: u64) {
@@ -238,6 +269,26 @@ mod tests {
         fn acknowledged(&mut self, seconds: u64) -> Option<Generation> {
             self.0.acknowledged(at(seconds))
         }
+    }
+
+    #[test]
+    fn a_scraper_acknowledges_only_when_it_has_come_twice() {
+        let mut scene = Scene::new();
+        scene.scrape(1, 5, 100);
+        assert_eq!(scene.acknowledged(101), generation(0));
+        // Another one, out of phase, has its chance to see the zero too.
+        scene.scrape(2, 6, 101);
+        scene.scrape(1, 7, 102);
+        assert_eq!(scene.acknowledged(102), generation(0));
+        scene.scrape(2, 8, 103);
+        assert_eq!(scene.acknowledged(103), generation(7));
+        // One that came once and never again is not waited for without end.
+        scene.scrape(3, 9, 104);
+        for seconds in (105..260).step_by(2) {
+            scene.scrape(1, seconds, seconds);
+            scene.scrape(2, seconds, seconds);
+        }
+        assert_eq!(scene.acknowledged(260), generation(259));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub use clients::{Clients, ConnectionId};
+pub use clients::{Caller, Clients, ConnectionId};
 pub use facts::Facts;
 pub use listen::{Error as ListenError, bind};
 pub use negotiate::Format;

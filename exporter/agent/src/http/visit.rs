@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::Limits;
-use super::clients::ConnectionId;
+use super::clients::{Caller, ConnectionId};
 use noether_core::snapshot::Generation;
 
 /// What a connection is busy with.
@@ -33,7 +33,7 @@ pub(super) enum Phase {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fetch {
     pub(super) generation: Generation,
-    pub(super) agent: Box<str>,
+    pub(super) caller: Caller,
 }
 
 /// One open connection.
