@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Families that tell of the process and its clock, not of the host: left out.
-const LEFT_OUT: [&str; 6] = [
+const LEFT_OUT: [&str; 7] = [
     "process_",
+    "noether_http_",
     "noether_build_info",
     "noether_tick_duration_seconds",
     "noether_ticks_missed_total",

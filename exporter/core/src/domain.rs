@@ -12,8 +12,10 @@ use crate::usage::Base;
 const GRACE: u32 = 3;
 /// A domain without a reading for this long is gone.
 const STALE: core::time::Duration = core::time::Duration::from_secs(60);
-/// Two dies' counters this near in time (ns of the most power they can draw) may be one counter.
+/// Two dies' counters this near, in time at the most power that they can draw, may be one counter.
 const MIRROR_WINDOW: core::time::Duration = core::time::Duration::from_millis(20);
+/// So often must they have moved without being equal to be two.
+const MIRROR_LOOKS: u32 = 3;
 
 /// What is known of one domain.
 #[derive(Clone, Debug)]
@@ -51,9 +53,10 @@ pub struct OpenInterval {
 enum Mirror {
     /// Not compared yet.
     Unknown,
-    /// The values have been equal since the first die's counter was this: nothing is charged until it is certain.
-    Suspected(Energy),
-    /// They moved together: one counter.
+    /// The values are near; the first die's at the last look, and how often it moved meanwhile. Nothing is charged until
+    /// it is certain.
+    Suspected(Energy, u32),
+    /// They moved and were equal to the microjoule: one counter.
     Certain,
     /// They differ: two counters.
     No,
@@ -144,7 +147,7 @@ impl DomainState {
 
     /// Whether ended workloads have to wait for its interval to close: not for one that may stay open for long.
     pub const fn awaited(&self) -> bool {
-        !self.failed() && !matches!(self.mirror, Mirror::Suspected(_))
+        !self.failed() && !matches!(self.mirror, Mirror::Suspected(..))
     }
 
     /// Whether it only repeats another die's counter, for certain.
@@ -157,21 +160,22 @@ impl DomainState {
         self.counter.last().unwrap_or_default()
     }
 
-    /// Compares its value with that of the first die of its socket.
+    /// Compares its value with that of the first die of its socket. A mirror is read microseconds later than its twin, and
+    /// the counter moves once a millisecond: mostly they are equal, and never far apart.
     pub fn compare(&mut self, first: &Self) {
         let (Some(mine), Some(its), true, true) = (self.raw, first.raw, self.fresh, first.fresh) else {
             return;
         };
-        let apart = mine.microjoules().abs_diff(its.microjoules());
         let most = self.domain.max_power.unwrap_or(Power::from_watts(5000.0));
-        let near = most.during(MIRROR_WINDOW).microjoules();
+        let apart = mine.microjoules().abs_diff(its.microjoules());
+        let near = apart <= most.during(MIRROR_WINDOW).microjoules();
         self.mirror = match self.mirror {
-            Mirror::Unknown if apart <= near => Mirror::Suspected(its),
+            Mirror::Unknown if near => Mirror::Suspected(its, 0),
             Mirror::Unknown => Mirror::No,
-            Mirror::Suspected(_) if apart > near => Mirror::No,
-            Mirror::Suspected(since) if its.microjoules().abs_diff(since.microjoules()) > 10 * near => {
-                Mirror::Certain
-            }
+            Mirror::Suspected(..) if !near => Mirror::No,
+            Mirror::Suspected(last, _) if its != last && mine == its => Mirror::Certain,
+            Mirror::Suspected(last, MIRROR_LOOKS..) if its != last => Mirror::No,
+            Mirror::Suspected(last, moved) => Mirror::Suspected(its, moved + u32::from(its != last)),
             known => known,
         };
     }

@@ -293,19 +293,28 @@ fn overlapping_domains_count_once_and_the_whole_has_the_rest() {
 
 #[test]
 fn mirrored_dies_count_once_and_separate_ones_twice() {
-    for (mirrored, expected) in [(true, 300.0), (false, 700.0)] {
+    for (second, start, expected) in
+        [(100.0, 0, 500.0), (400.0 / 3.0, 0, 1166.666665), (100.0, 1_000_001, 1000.0)]
+    {
         let mut bench = Bench::new(&policy(), 1);
         for die in 0..2 {
-            bench.counter("rapl", &format!("package-0-die-{die}"), Component::Cpu, Role::Part, 0, 1000);
+            bench.counter(
+                "rapl",
+                &format!("package-0-die-{die}"),
+                Component::Cpu,
+                Role::Part,
+                0,
+                1000 + start * u64::from(die),
+            );
             let domain = Arc::make_mut(&mut bench.domains[die as usize].0);
             domain.place.die = Some(die);
             domain.may_mirror = true;
             domain.max_power = Some(Power::from_watts(200.0));
         }
         bench.settle();
-        for _ in 0..3 {
+        for _ in 0..5 {
             bench.add(0, 100.0);
-            bench.add(1, if mirrored { 100.0 } else { 400.0 / 3.0 });
+            bench.add(1, second);
             bench.tick(1.0);
         }
         assert!((bench.total(Component::Cpu) - expected).abs() < 1e-5, "{}", bench.total(Component::Cpu));

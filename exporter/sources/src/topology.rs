@@ -87,6 +87,11 @@ impl Topology {
         into.resize(self.sockets(), Duration::ZERO);
         match into.as_mut_slice() {
             [only] => *only = times.all.busy,
+            // Where the lines of the processors are missing, nothing is known of the sockets: each has its part.
+            sockets if times.each.is_empty() => {
+                let part = times.all.busy / u32::try_from(sockets.len()).unwrap_or(u32::MAX);
+                sockets.fill(part);
+            }
             sockets => {
                 for (cpu, time) in &times.each {
                     if let Some(busy) = sockets.get_mut(self.socket_of(*cpu)) {
