@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use noether_core::reading::{DomainReading, Quality};
+use noether_core::reading::{Component, DomainReading, Quality, Role};
 use noether_core::workload::{Family, Workload};
 use noether_sources::cgroup::{CgroupTree, Options};
 use noether_sources::meminfo::Meminfo;
@@ -79,6 +79,9 @@ fn meters(machine: &Machine, settings: &Settings) -> (Vec<Finding>, bool) {
     meters.read(&cpu, &mut faults);
     let measures = |one: &DomainReading| one.reading.is_ok() && one.domain.quality != Quality::Modelled;
     let measured = meters.readings.iter().any(measures);
+    let of_cpu =
+        |one: &DomainReading| one.domain.component == Component::Cpu && one.domain.role == Role::Part;
+    let stands_by = meters.readings.iter().any(|one| of_cpu(one) && measures(one));
     let mut findings: Vec<Finding> = Vec::new();
     for (name, switch) in &settings.meters {
         let slot = meters.slots().iter().find(|slot| slot.probe.name == *name);
@@ -92,7 +95,7 @@ fn meters(machine: &Machine, settings: &Settings) -> (Vec<Finding>, bool) {
             },
             Some(slot) => {
                 let errors = faults.iter().filter(|(probe, _)| probe.name == *name).map(|(_, error)| error);
-                meter(slot, *switch, &meters.readings, errors, (machine, measured))
+                meter(slot, *switch, &meters.readings, errors, (machine, stands_by))
             }
         });
     }
@@ -104,7 +107,7 @@ fn meter<'a>(
     switch: Switch,
     readings: &[DomainReading],
     mut errors: impl Iterator<Item = &'a Error>,
-    (machine, measured): (&Machine, bool),
+    (machine, stands_by): (&Machine, bool),
 ) -> Finding {
     let probe = slot.probe;
     let finding =
@@ -126,7 +129,7 @@ fn meter<'a>(
     let why = errors.next().map(ToString::to_string).unwrap_or_default();
     match (good.is_empty(), bad.is_empty()) {
         (false, true) if good.iter().all(|one| one.domain.quality == Quality::Modelled) => {
-            modelled(machine, measured, finding)
+            modelled(machine, stands_by, finding)
         }
         (false, true) => finding(State::Ok, format!("measures {}", names(&good)), None),
         (false, false) => finding(
@@ -143,7 +146,7 @@ fn meter<'a>(
 
 fn modelled(
     machine: &Machine,
-    measured: bool,
+    stands_by: bool,
     finding: impl Fn(State, String, Option<String>) -> Finding,
 ) -> Finding {
     let basis = match model::estimate(machine) {
@@ -153,10 +156,10 @@ fn modelled(
         }
         Err(error) => return finding(State::Failed, error.to_string(), None),
     };
-    if measured {
-        return finding(State::Ok, format!("stands by: a measured meter feeds the node; {basis}"), None);
+    if stands_by {
+        return finding(State::Ok, format!("stands by: a measured meter has the processors; {basis}"), None);
     }
-    let mend = "all energy is an estimate. Make a measured meter readable (see above); most virtual machines have none";
+    let mend = "the processors' energy is an estimate. Make a measured meter readable (see above); most virtual machines have none";
     finding(State::Warning, format!("stands in for the missing meter: {basis}"), Some(mend.into()))
 }
 

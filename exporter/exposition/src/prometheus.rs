@@ -148,13 +148,10 @@ fn infos(writer: &mut Writer<'_>, snapshot: &Snapshot) {
     let mut info = |metric: &Metric, is: &dyn Fn(&Row) -> bool| {
         writer.family(metric, |w, m| {
             for row in snapshot.rows.iter().filter(|row| is(row)) {
-                let own = row
-                    .key
-                    .family
-                    .labels()
-                    .iter()
-                    .zip(&row.key.values)
-                    .map(|(name, value)| (*name, &**value));
+                // A pod's series has container="POD"; its info has only what joins.
+                let values = row.key.values.iter().map(|value| &**value);
+                let own = row.key.family.labels().iter().copied().zip(values);
+                let own = own.filter(|(name, _)| m.labels.contains(name));
                 let more = row.info.iter().map(|(name, value)| (*name, &**value));
                 w.info(m, own.chain(more));
             }
