@@ -215,34 +215,34 @@ fn process(writer: &mut Writer<'_>, vitals: &Vitals) {
 }
 
 /// A value of a sample.
-trait Value {
+trait Value: Copy {
     /// Appends it.
-    fn push(&self, page: &mut Vec<u8>);
+    fn push(self, page: &mut Vec<u8>);
 }
 
 impl Value for u64 {
-    fn push(&self, page: &mut Vec<u8>) {
-        page.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
+    fn push(self, page: &mut Vec<u8>) {
+        page.extend_from_slice(itoa::Buffer::new().format(self).as_bytes());
     }
 }
 
 impl Value for f64 {
-    fn push(&self, page: &mut Vec<u8>) {
-        let text = if *self == Self::INFINITY { "+Inf".to_owned() } else { self.to_string() };
+    fn push(self, page: &mut Vec<u8>) {
+        let text = if self == Self::INFINITY { "+Inf".to_owned() } else { self.to_string() };
         page.extend_from_slice(text.as_bytes());
     }
 }
 
 impl Value for Energy {
     /// Joules with exactly six decimals.
-    fn push(&self, page: &mut Vec<u8>) {
+    fn push(self, page: &mut Vec<u8>) {
         push_decimal(self.microjoules() / 1_000_000, self.microjoules() % 1_000_000, page);
     }
 }
 
 impl Value for Duration {
     /// Seconds with six decimals.
-    fn push(&self, page: &mut Vec<u8>) {
+    fn push(self, page: &mut Vec<u8>) {
         push_decimal(self.as_secs(), u64::from(self.subsec_micros()), page);
     }
 }
@@ -300,16 +300,16 @@ impl Writer<'_> {
     }
 
     fn sample(&mut self, metric: &Metric, values: &[&str], value: impl Value) {
-        self.line(metric.name, "", metric.labels.iter().copied().zip(values.iter().copied()), &value);
+        self.line(metric.name, "", metric.labels.iter().copied().zip(values.iter().copied()), value);
     }
 
     fn info<'a>(&mut self, metric: &Metric, labels: impl Iterator<Item = (&'a str, &'a str)>) {
-        self.line(metric.name, "", labels, &1_u64);
+        self.line(metric.name, "", labels, 1_u64);
     }
 
     fn workload_sample(&mut self, metric: &Metric, row: &Row, value: impl Value) {
         let labels = row.key.family.labels().iter().copied().zip(row.key.values.iter().map(|value| &**value));
-        self.line(metric.name, "", labels, &value);
+        self.line(metric.name, "", labels, value);
     }
 
     /// The buckets, sum and count of a metric with one label.
@@ -317,11 +317,11 @@ impl Writer<'_> {
         let name = metric.labels.first().copied().unwrap_or_default();
         for (bound, count) in histogram.buckets() {
             let bound = bound.to_string();
-            self.line(metric.name, "_bucket", [(name, label), ("le", &bound)].into_iter(), &count);
+            self.line(metric.name, "_bucket", [(name, label), ("le", &bound)].into_iter(), count);
         }
-        self.line(metric.name, "_bucket", [(name, label), ("le", "+Inf")].into_iter(), &histogram.count());
-        self.line(metric.name, "_sum", [(name, label)].into_iter(), &histogram.sum());
-        self.line(metric.name, "_count", [(name, label)].into_iter(), &histogram.count());
+        self.line(metric.name, "_bucket", [(name, label), ("le", "+Inf")].into_iter(), histogram.count());
+        self.line(metric.name, "_sum", [(name, label)].into_iter(), histogram.sum());
+        self.line(metric.name, "_count", [(name, label)].into_iter(), histogram.count());
     }
 
     fn line<'a>(
@@ -329,7 +329,7 @@ impl Writer<'_> {
         name: &str,
         suffix: &str,
         labels: impl Iterator<Item = (&'a str, &'a str)>,
-        value: &dyn Value,
+        value: impl Value,
     ) {
         self.page.extend_from_slice(name.as_bytes());
         self.page.extend_from_slice(suffix.as_bytes());

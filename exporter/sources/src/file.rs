@@ -2,11 +2,17 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::{Errno, pread};
 
 use crate::Error;
+
+/// How often an empty file is read again, and after how long.
+const TRIES: usize = 4;
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// A file and its descriptor, which is opened at the first read, kept, and opened anew where it fails.
 #[derive(Debug)]
@@ -33,13 +39,20 @@ impl HeldFile {
     }
 
     fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {
-        if self.held(buffer).is_ok() {
-            // A file that is rewritten in place is empty for a moment; one more look is enough to tell.
-            return if buffer.is_empty() { self.held(buffer) } else { Ok(()) };
+        if self.held(buffer).is_err() {
+            // A descriptor whose device or process is gone fails for ever; the name may lead to a new one.
+            self.descriptor = None;
+            self.held(buffer)?;
         }
-        // A descriptor whose device or process is gone fails for ever; the name may lead to a new one.
-        self.descriptor = None;
-        self.held(buffer)
+        // A file that is rewritten in place is empty for a moment: its writer gets a little time.
+        for _ in 0..TRIES {
+            if !buffer.is_empty() {
+                break;
+            }
+            thread::sleep(PAUSE);
+            self.held(buffer)?;
+        }
+        Ok(())
     }
 
     fn held(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {

@@ -164,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("cpuinfo"), GUEST).unwrap();
         let mut model = opened(folder.path());
-        assert_eq!(watts(&mut *model, &times(0, 0, 2)), None, "nothing at first");
+        assert_eq!(watts(&mut *model, &times(0, 0, 2)), Some(0.9), "the base");
         assert_eq!(watts(&mut *model, &times(0, 2, 2)), Some(0.9));
         assert_eq!(watts(&mut *model, &times(2, 2, 2)), Some(4.04));
         assert_eq!(watts(&mut *model, &times(3, 3, 2)), Some(2.47));

@@ -69,7 +69,9 @@ fn lives_and_dies(cgroupfs: &Path, hierarchy: &Path, final_is_exact: bool) {
     let mut tree = CgroupTree::open(&machine, options()).unwrap();
     let mut faults = Vec::new();
     tree.read(&mut faults);
-    let Some(own) = Own::make(hierarchy, "wnoether-test") else { return };
+    // On a hybrid machine the same name in the other hierarchy would be its twin.
+    let name = if final_is_exact { "wnoether-unified" } else { "wnoether-v1" };
+    let Some(own) = Own::make(hierarchy, name) else { return };
     tree.wait(Duration::from_millis(5));
     let find = |tree: &mut CgroupTree| {
         let all: Vec<_> = tree.read(&mut Vec::new()).iter().cloned().enumerate().collect();
