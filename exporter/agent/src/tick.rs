@@ -111,7 +111,7 @@ impl Crank {
             rescanned: clock::now(),
             stages: ["read", "account", "publish"].map(|stage| (stage, Histogram::default())),
             start: clock::unix(),
-            descriptors: (0, descriptors),
+            descriptors: (open_descriptors(), descriptors),
             spare: None,
             machine,
             settings,
@@ -209,7 +209,7 @@ impl Crank {
         if self.cgroups.source.is_none() {
             self.open_cgroups();
         }
-        self.descriptors.0 = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+        self.descriptors.0 = open_descriptors();
     }
 
     fn open_cgroups(&mut self) {
@@ -262,6 +262,11 @@ impl Crank {
         vitals.start = self.start;
         vitals.descriptors = self.descriptors;
     }
+}
+
+/// How many descriptors this process has open. Dear where there are thousands, so not asked at every tick.
+fn open_descriptors() -> u64 {
+    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
 }
 
 /// Resident memory of this process, in bytes. Always of the real `/proc`: `--path.procfs` may show another machine.
