@@ -11,6 +11,7 @@
 mod accuracy;
 mod bad_input;
 mod command_line;
+mod docs;
 mod doctor;
 mod examples;
 mod golden;

@@ -295,9 +295,36 @@ fn recognise_without_units(path: &str) -> Option<Workload> {
     pattern::recognise(path).filter(|workload| !matches!(workload, Workload::Unit { .. }))
 }
 
-/// Whether a kubelet of this machine keeps its pods here.
+/// Whether a kubelet of this machine keeps pods here. An empty tree is what somebody left behind.
 fn has_kubelet(cgroupfs: &Path) -> bool {
     let hierarchies = ["", "cpuacct", "cpu,cpuacct", "unified", "systemd"];
     let roots = ["kubepods", "kubepods.slice"];
-    hierarchies.iter().any(|hierarchy| roots.iter().any(|root| cgroupfs.join(hierarchy).join(root).is_dir()))
+    let trees =
+        hierarchies.iter().flat_map(|hierarchy| roots.map(|root| cgroupfs.join(hierarchy).join(root)));
+    // Guaranteed pods lie in the root itself, the others in the slice of their class.
+    let folders = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_pod = |name: &str| name.starts_with("pod") || name.contains("-pod");
+    trees.flat_map(|tree| folders(&tree)).any(|entry| {
+        is_pod(&entry.file_name().to_string_lossy())
+            || folders(&entry.path()).any(|inner| is_pod(&inner.file_name().to_string_lossy()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubelet_is_told_by_its_pods() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |path: &str| fs::create_dir_all(folder.path().join(path)).unwrap();
+        assert!(!has_kubelet(folder.path()));
+        make("cpuacct/kubepods/burstable");
+        assert!(!has_kubelet(folder.path()), "an empty tree");
+        make("cpuacct/kubepods/burstable/pod0b1c");
+        assert!(has_kubelet(folder.path()));
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("kubepods.slice/kubepods-pod0b1c.slice")).unwrap();
+        assert!(has_kubelet(folder.path()));
+    }
 }
