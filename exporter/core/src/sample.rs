@@ -55,7 +55,8 @@ pub enum Birth {
 pub struct Cgroup {
     /// Whether this place is taken at all.
     pub present: bool,
-    /// The nearest ancestor in the sample whose CPU time comes from the same hierarchy.
+    /// The nearest ancestor in the sample. On a hybrid host the ancestor's figures may come from v1 and the cgroup's from
+    /// the unified tree: the kernel counts CPU time for both at once. But no root is a parent across the two.
     pub parent: Option<CgroupId>,
     /// Whether it lies directly under the root of its hierarchy.
     pub top_level: bool,

@@ -87,25 +87,26 @@ fn open(path: &Path) -> Result<OwnedFd, Errno> {
 /// More than any file that is read this way on the largest machines; what is longer is cut, and its parser complains.
 const LONGEST: usize = 16 << 20;
 
-/// Reads from the start to the end. A short read is no end: `seq_file` hands out whole records, at most a page's worth.
+/// Reads it in one call, with room to spare: for a second one, even for one that finds the end, the kernel would write
+/// all of it anew. What is read this way (`stat` and `meminfo` of procfs, attributes of sysfs) is one record of
+/// `seq_file`, so that a short read is the end of it.
 fn read_whole(descriptor: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
-    let mut length = 0;
-    buffer.resize(buffer.capacity().max(4096), 0);
-    let end = loop {
-        if length == buffer.len() {
-            buffer.resize(length * 2, 0);
-        }
-        let rest = buffer.get_mut(length..).unwrap_or_default();
-        match pread(descriptor, rest, length as u64) {
-            Ok(0) => break Ok(()),
-            Ok(_) if length > LONGEST => break Ok(()),
-            Ok(read) => length += read,
+    let mut room = buffer.capacity().max(4096);
+    loop {
+        buffer.resize(room, 0);
+        match pread(descriptor, buffer.as_mut_slice(), 0) {
+            Ok(length) if length < room || room >= LONGEST => {
+                buffer.truncate(length);
+                return Ok(());
+            }
+            Ok(_) => room *= 2,
             Err(Errno::INTR) => {}
-            Err(errno) => break Err(errno),
+            Err(errno) => {
+                buffer.clear();
+                return Err(errno);
+            }
         }
-    };
-    buffer.truncate(length);
-    end
+    }
 }
 
 /// What a pure parser says of content that is not as documented: the parser knows no path.

@@ -18,6 +18,27 @@ use crate::Error;
 const ROUND: Duration = Duration::from_secs(5);
 /// At least so many are read again at each tick.
 const FEWEST: usize = 64;
+/// `memory.stat` is read again at the latest after this time,
+const STALE: Duration = Duration::from_secs(30);
+/// or where the memory in use has changed by more than this part of it.
+const PART: u64 = 64;
+
+/// How much of a cgroup's memory is inactive page cache. It is dear to ask, five times as much as for anything else: the
+/// kernel gathers and writes all of `memory.stat` for this one figure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inactive {
+    bytes: u64,
+    /// The memory in use at that time.
+    usage: u64,
+    at: Instant,
+}
+
+impl Inactive {
+    /// Whether it still holds, well enough, where so much memory is in use now.
+    fn holds(&self, usage: u64, now: Instant) -> bool {
+        usage.abs_diff(self.usage) <= self.usage / PART && now.duration_since(self.at) < STALE
+    }
+}
 
 /// Whose turn it is.
 #[derive(Debug)]
@@ -124,23 +145,24 @@ impl CgroupTree {
 
     /// What is in use and not merely cached; `NOENT` where the memory controller does not serve the cgroup.
     fn working_set(&mut self, id: CgroupId, text: &mut Vec<u8>) -> Result<u64, Errno> {
-        let held = self.slots.held(id).ok_or(Errno::NOENT)?;
+        let few = self.slots.cgroups.len() <= FEWEST;
+        let (_, held) = self.slots.living(id).ok_or(Errno::NOENT)?;
         let (node, key) = (held.node, if held.unified { "inactive_file" } else { "total_inactive_file" });
-        if let Some([usage, stat]) = &held.memory {
-            match working_set(usage.as_fd(), stat.as_fd(), key, text) {
+        if few {
+            held.inactive = None;
+        }
+        if let Some(files) = &held.memory {
+            match working_set(files, key, &mut held.inactive, text) {
                 Err(errno) if vanished(errno) => self.slots.close_memory(id),
                 outcome => return outcome,
             }
         }
         let files = self.open_memory(node)?;
-        let [usage, stat] = &files;
-        let outcome = working_set(usage.as_fd(), stat.as_fd(), key, text);
         // The files with the CPU time, which are read at every tick, come first.
-        let room = self.options.max_descriptors / 4 * 3;
-        if outcome.is_ok()
-            && self.slots.descriptors + files.len() <= room
-            && let Some((_, held)) = self.slots.living(id)
-        {
+        let room = self.slots.descriptors + files.len() <= self.options.max_descriptors / 4 * 3;
+        let (_, held) = self.slots.living(id).ok_or(Errno::NOENT)?;
+        let outcome = working_set(&files, key, &mut held.inactive, text);
+        if outcome.is_ok() && room {
             held.memory = Some(files);
             self.slots.descriptors += 2;
         }
@@ -273,17 +295,22 @@ impl CgroupTree {
 }
 
 fn working_set(
-    usage: BorrowedFd<'_>,
-    stat: BorrowedFd<'_>,
+    [usage, stat]: &[OwnedFd; 2],
     key: &str,
+    inactive: &mut Option<Inactive>,
     text: &mut Vec<u8>,
 ) -> Result<u64, Errno> {
     // INVAL stands for content that is no figure.
-    read_record(usage, text)?;
+    read_record(usage.as_fd(), text)?;
     let usage = parse::plain(text).ok_or(Errno::INVAL)?;
-    read_record(stat, text)?;
-    let inactive = parse::keyed(text, key).ok_or(Errno::INVAL)?;
-    Ok(usage.saturating_sub(inactive))
+    let at = Instant::now();
+    if let Some(known) = inactive.filter(|known| known.holds(usage, at)) {
+        return Ok(usage.saturating_sub(known.bytes));
+    }
+    read_record(stat.as_fd(), text)?;
+    let bytes = parse::keyed(text, key).ok_or(Errno::INVAL)?;
+    *inactive = Some(Inactive { bytes, usage, at });
+    Ok(usage.saturating_sub(bytes))
 }
 
 /// Reads the file with as few calls as there can be: each one makes the kernel write all of it anew.
@@ -306,4 +333,20 @@ fn small(folder: &Folder, path: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut text = [0; 4096];
     let length = pread(&file, &mut text, 0).ok()?;
     Some(text.get(..length)?.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_figure_holds_while_little_changed() {
+        let at = Instant::now();
+        let known = Inactive { bytes: 10, usage: 6400, at };
+        assert!(known.holds(6400, at) && known.holds(6300, at) && known.holds(6500, at));
+        assert!(!known.holds(6299, at) && !known.holds(6501, at));
+        assert!(known.holds(6400, at + STALE - Duration::from_millis(1)) && !known.holds(6400, at + STALE));
+        let empty = Inactive { bytes: 0, usage: 0, at };
+        assert!(empty.holds(0, at) && !empty.holds(1, at));
+    }
 }

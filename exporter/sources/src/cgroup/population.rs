@@ -216,16 +216,17 @@ impl CgroupTree {
     }
 
     fn slot_above(&self, node: NodeId) -> Option<CgroupId> {
-        self.tree.ancestors(node).map(|(_, above)| above.slot).find(|&slot| slot != NONE)
+        self.tree.ancestors(node).map(|(_, above)| self.tree.serving(above)).find(|&slot| slot != NONE)
     }
 
     /// Hangs those that are read below `node`, up to the next one that is read, under `parent`.
     fn set_parent_below(&mut self, node: NodeId, parent: Option<CgroupId>) {
-        let mut pending = self.tree.node(node).map(|node| node.children.clone()).unwrap_or_default();
+        let mut pending = self.tree.node(node).map(|node| self.tree.inside(node)).unwrap_or_default();
         while let Some(below) = pending.pop().and_then(|id| self.tree.node(id)) {
-            if below.slot == NONE {
-                pending.extend_from_slice(&below.children);
-            } else if let Some((cgroup, _)) = self.slots.both(below.slot) {
+            let slot = self.tree.serving(below);
+            if slot == NONE {
+                pending.extend(self.tree.inside(below));
+            } else if let Some((cgroup, _)) = self.slots.both(slot) {
                 cgroup.parent = parent;
             }
         }
@@ -241,6 +242,11 @@ impl CgroupTree {
                 self.unwatch_events(removed.slot);
                 self.last_look(removed.slot);
                 self.slots.mark_gone(removed.slot);
+            }
+            if removed.twin != NONE {
+                // What lies in the twin alone hung under the one that goes.
+                let above = self.slot_above(removed.twin);
+                self.set_parent_below(removed.twin, above);
             }
             self.removed.push(removed.id);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use noether_core::sample::{Birth, Cgroup, CgroupId, Reserved, Sockets};
 use noether_core::workload::Workload;
 
+use super::details::Inactive;
 use super::tree::{NodeId, UNWATCHED};
 
 /// What is held to read one cgroup.
@@ -20,6 +21,8 @@ pub(super) struct Held {
     pub(super) events: i32,
     /// The files with its memory in use, and with what of that is inactive page cache.
     pub(super) memory: Option<[OwnedFd; 2]>,
+    /// What the second of them said last.
+    pub(super) inactive: Option<Inactive>,
     /// The tick before which it was taken in.
     pub(super) since: u32,
     /// Whether a tick told its CPU time: until then its birth lies ahead of the reader.
@@ -67,7 +70,8 @@ impl Slots {
             gone: false,
         };
         let events = UNWATCHED;
-        let held = Held { node, cpu: None, inode: 0, events, memory: None, since, told: false, unified };
+        let (cpu, memory, inactive) = (None, None, None);
+        let held = Held { node, cpu, inode: 0, events, memory, inactive, since, told: false, unified };
         let Some(id) = self.free.pop() else {
             self.cgroups.push(cgroup);
             self.held.push(held);
@@ -125,7 +129,10 @@ impl Slots {
     }
 
     pub(super) fn close_memory(&mut self, id: CgroupId) {
-        let closed = self.both(id).and_then(|(_, held)| held.memory.take());
+        let closed = self.both(id).and_then(|(_, held)| {
+            held.inactive = None;
+            held.memory.take()
+        });
         self.descriptors -= closed.map_or(0, |files| files.len());
     }
 

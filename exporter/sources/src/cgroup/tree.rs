@@ -44,6 +44,7 @@ pub(super) struct Node {
 pub(super) struct Removed {
     pub(super) id: NodeId,
     pub(super) slot: u32,
+    pub(super) twin: NodeId,
     pub(super) watch: i32,
 }
 
@@ -145,7 +146,7 @@ impl Tree {
         let node = self.node_mut(id)?;
         node.alive = false;
         node.children = Vec::new();
-        let removed = Removed { id, slot: node.slot, watch: node.watch };
+        let removed = Removed { id, slot: node.slot, twin: node.twin, watch: node.watch };
         let twin = node.twin;
         self.alive -= 1;
         if let Some(twin) = self.node_mut(twin) {
@@ -180,6 +181,23 @@ impl Tree {
         if path.is_empty() {
             path.push(b'.');
         }
+    }
+
+    /// The place of the folder among those that are read, or of its twin in its stead. The roots serve only their own:
+    /// processes that are in a cgroup of the one hierarchy alone may be anywhere in the other.
+    pub(super) fn serving(&self, node: &Node) -> u32 {
+        let twin = self.twin(node).map_or(NONE, |twin| twin.slot);
+        if node.slot == NONE { twin } else { node.slot }
+    }
+
+    /// The folders in the folder and in its twin.
+    pub(super) fn inside(&self, node: &Node) -> Vec<NodeId> {
+        let twin = self.twin(node).map_or(&[][..], |twin| &twin.children);
+        [&node.children, twin].concat()
+    }
+
+    fn twin(&self, node: &Node) -> Option<&Node> {
+        self.node(node.twin).filter(|twin| !twin.is_root())
     }
 
     /// The folders above, nearest first.

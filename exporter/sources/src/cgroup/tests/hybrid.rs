@@ -2,7 +2,7 @@
 
 use noether_core::sample::Birth;
 
-use super::fixture::{Fixture, micros};
+use super::fixture::{Fixture, Watch, micros};
 use crate::cgroup::Layout;
 
 fn hybrid() -> Fixture {
@@ -29,8 +29,39 @@ fn v1_serves_what_is_in_both() {
     let all = watch.tick();
     assert_eq!(all.len(), 4, "one root, one slice, w1, w2");
     assert_eq!(watch.find(&all, "cpuacct/slice/w1").unwrap().1.cpu, micros(10));
+    let (slice, _) = watch.find(&all, "cpuacct/slice").unwrap();
     let (_, alone) = watch.find(&all, "unified/slice/w2").unwrap();
-    assert_eq!((alone.cpu, alone.parent), (micros(5), None), "no one above counts by the same clock");
+    assert_eq!((alone.cpu, alone.parent), (micros(5), Some(*slice)), "v1 counts it there, too");
+}
+
+#[test]
+fn what_only_the_unified_tree_has_lies_in_what_v1_serves() {
+    let host = hybrid();
+    v1(&host, "slice/w1", 10);
+    v1(&host, "slice", 10);
+    host.cpu("unified/slice/w1", 10);
+    host.cpu("unified/slice/w1/a/w2", 4);
+    host.cpu("unified/top/w3", 1);
+    let mut watch = host.open();
+    let all = watch.tick();
+    let parent = |watch: &Watch, all: &[_], path| watch.find(all, path).unwrap().1.parent;
+    let id = |watch: &Watch, all: &[_], path| Some(watch.find(all, path).unwrap().0);
+    assert_eq!(parent(&watch, &all, "w1/a"), id(&watch, &all, "cpuacct/slice/w1"));
+    assert_eq!(parent(&watch, &all, "a/w2"), id(&watch, &all, "w1/a"));
+    assert_eq!(parent(&watch, &all, "unified/top"), None, "where v1 counts it is not known");
+
+    // One that v1 gets later comes in between.
+    v1(&host, "slice/w1/a", 6);
+    let all = watch.tick();
+    assert_eq!(parent(&watch, &all, "a/w2"), id(&watch, &all, "w1"), "not read in v1: no workload");
+    v1(&host, "slice/w1/a/w9", 2);
+    let all = watch.tick();
+    assert_eq!(parent(&watch, &all, "a/w2"), id(&watch, &all, "cpuacct/slice/w1/a"));
+
+    // And without v1's, it hangs under what is left.
+    host.remove("cpuacct/slice/w1");
+    let all = watch.tick();
+    assert_eq!(parent(&watch, &all, "a/w2"), id(&watch, &all, "cpuacct/slice"));
 }
 
 #[test]

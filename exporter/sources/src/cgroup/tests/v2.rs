@@ -329,6 +329,30 @@ fn memory_is_the_working_set_or_the_processes() {
 }
 
 #[test]
+fn among_many_the_dear_half_of_memory_is_read_when_the_cheap_half_changes() {
+    let host = Fixture::v2();
+    let write = |n: u64, usage: u64, inactive: u64| {
+        host.write(&format!("cg/slice/w{n}/memory.current"), &format!("{usage}\n"));
+        host.write(&format!("cg/slice/w{n}/memory.stat"), &format!("inactive_file {inactive}\n"));
+    };
+    for n in 0..100 {
+        host.cpu(&format!("slice/w{n}"), 1);
+        write(n, 64_000, 4_000);
+    }
+    let mut watch = host.open_with(|options| options.memory = true);
+    let mut memory = |n: u64| {
+        // Enough for one round and the next.
+        (0..3).for_each(|_| drop(watch.tick()));
+        watch.see(&format!("slice/w{n}")).unwrap().1.memory
+    };
+    assert_eq!(memory(7), Some(60_000));
+    write(7, 64_500, 9_000);
+    assert_eq!(memory(7), Some(60_500), "a little more in use, and the same of it inactive");
+    write(7, 80_000, 9_000);
+    assert_eq!(memory(7), Some(71_000));
+}
+
+#[test]
 fn cpusets_and_limits() {
     let host = Fixture::v2();
     host.cpu("kubepods/w1/inner/w2", 1);
