@@ -362,6 +362,16 @@ impl Writer<'_> {
 fn push_label(label: &str, value: &str, page: &mut Vec<u8>) {
     page.extend_from_slice(label.as_bytes());
     page.extend_from_slice(b"=\"");
+    // Hardly any value has one; without an early end the compiler makes this loop a fast one.
+    if value.bytes().fold(false, |found, byte| found | matches!(byte, b'\\' | b'"' | b'\n')) {
+        push_escaped(value, page);
+    } else {
+        page.extend_from_slice(value.as_bytes());
+    }
+    page.push(b'"');
+}
+
+fn push_escaped(value: &str, page: &mut Vec<u8>) {
     for byte in value.bytes() {
         match byte {
             b'\\' => page.extend_from_slice(b"\\\\"),
@@ -370,7 +380,6 @@ fn push_label(label: &str, value: &str, page: &mut Vec<u8>) {
             other => page.push(other),
         }
     }
-    page.push(b'"');
 }
 
 #[cfg(test)]

@@ -20,7 +20,14 @@ pub(super) struct Copy {
 
 /// The copies of one generation: at most one for each format and encoding.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<Vec<(Format, Encoding, Copy)>>);
+pub(super) struct Cache(Mutex<Copies>);
+
+#[derive(Debug, Default)]
+struct Copies {
+    made: Vec<(Format, Encoding, Copy)>,
+    /// The length of the last page: the next one is about as long.
+    length: usize,
+}
 
 impl Cache {
     /// The newest snapshot; `None` before the first.
@@ -30,20 +37,21 @@ impl Cache {
     pub(super) fn newest(&self, show: &dyn Show, format: Format, encoding: Encoding) -> Option<Copy> {
         let newest = show.generation()?;
         let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        copies.retain(|(_, _, copy)| copy.generation >= newest);
-        let found = copies.iter().find(|(form, code, _)| (*form, *code) == (format, encoding));
+        copies.made.retain(|(_, _, copy)| copy.generation >= newest);
+        let found = copies.made.iter().find(|(form, code, _)| (*form, *code) == (format, encoding));
         if let Some((_, _, copy)) = found {
             return Some(copy.clone());
         }
-        let copy = copy(show, format, encoding)?;
-        copies.push((format, encoding, copy.clone()));
+        let copy = copy(show, format, encoding, &mut copies.length)?;
+        copies.made.push((format, encoding, copy.clone()));
         Some(copy)
     }
 }
 
-fn copy(show: &dyn Show, format: Format, encoding: Encoding) -> Option<Copy> {
-    let mut page = Vec::new();
+fn copy(show: &dyn Show, format: Format, encoding: Encoding, length: &mut usize) -> Option<Copy> {
+    let mut page = Vec::with_capacity(*length + *length / 16);
     let generation = show.render(format, &mut page)?;
+    *length = page.len();
     page.shrink_to_fit();
     let bytes = match encoding {
         Encoding::Identity => page,
