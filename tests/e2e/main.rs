@@ -18,4 +18,5 @@ mod golden;
 mod http;
 mod prometheus;
 mod real_cgroups;
+mod runtimes;
 mod watch;

@@ -52,6 +52,12 @@ impl Watch {
         })
     }
 
+    /// The scrape right after a tick.
+    pub(crate) fn ticked(&mut self) -> Scrape {
+        let last = self.scrape().ticked();
+        self.until("the next tick", |scrape| scrape.ticked() > last)
+    }
+
     /// The first scrape that shows energy and holds none back.
     pub(crate) fn settled(&mut self) -> Scrape {
         self.until("some energy is shown and none pending", settled)

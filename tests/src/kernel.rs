@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -46,11 +48,7 @@ impl Group {
 
     /// CPU seconds that it has used, its dead children's included.
     pub fn used(&self) -> f64 {
-        let nanoseconds = self.folders.iter().find_map(|folder| read(&folder.join("cpuacct.usage")));
-        let seconds = nanoseconds.and_then(|text| text.trim().parse::<f64>().ok()).map(|used| used / 1e9);
-        seconds
-            .or_else(|| self.folders.iter().find_map(|folder| usage(&folder.join("cpu.stat"))))
-            .expect("CPU time")
+        seconds(&self.folders).expect("CPU time")
     }
 
     fn pids(&self) -> Vec<Pid> {
@@ -80,11 +78,43 @@ impl Drop for Group {
     }
 }
 
+/// CPU seconds that the cgroup at `path` has used, its dead children's included; `None` where there is none.
+pub fn used(path: &str) -> Option<f64> {
+    let folders: Vec<PathBuf> = mounts().iter().map(|mount| mount.join(path)).collect();
+    seconds(&folders)
+}
+
+/// Removes what a runtime left behind: the cgroup at `path`, those below it and those above, wherever nothing lives in them.
+pub fn clear(path: &str) {
+    let begun = Instant::now();
+    let folders: Vec<PathBuf> = hierarchies().iter().map(|hierarchy| hierarchy.join(path)).collect();
+    // What was killed takes a moment to leave.
+    while folders.iter().any(|folder| folder.exists()) && begun.elapsed() < Duration::from_secs(3) {
+        for folder in &folders {
+            remove_tree(folder);
+        }
+        sleep(Duration::from_millis(20));
+    }
+    for above in folders.iter().flat_map(|folder| folder.ancestors().skip(1)) {
+        // It fails where something is left, and always at a hierarchy's root.
+        let _ = fs::remove_dir(above);
+    }
+}
+
+fn remove_tree(folder: &Path) {
+    for inside in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if inside.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&inside.path());
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
+
 /// Removes a cgroup, and those above it that are empty now.
 fn remove(folder: &Path) {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while folder.exists() && fs::remove_dir(folder).is_err() && begun.elapsed().as_secs() < 5 {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        sleep(Duration::from_millis(20));
     }
     let above = folder.ancestors().skip(1).take_while(|path| mounts().iter().all(|mount| mount != path));
     for path in above {
@@ -104,6 +134,25 @@ fn mounts() -> Vec<PathBuf> {
     let mut mounts: Vec<PathBuf> = names.iter().filter_map(|path| path.canonicalize().ok()).collect();
     mounts.dedup();
     mounts
+}
+
+/// Every hierarchy, whether it counts or only confines.
+fn hierarchies() -> Vec<PathBuf> {
+    let root = PathBuf::from(ROOT);
+    if root.join("cgroup.controllers").exists() {
+        return vec![root];
+    }
+    let folders = fs::read_dir(root).into_iter().flatten().flatten();
+    folders
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn seconds(folders: &[PathBuf]) -> Option<f64> {
+    let nanoseconds = folders.iter().find_map(|folder| read(&folder.join("cpuacct.usage")));
+    let seconds = nanoseconds.and_then(|text| text.trim().parse::<f64>().ok()).map(|used| used / 1e9);
+    seconds.or_else(|| folders.iter().find_map(|folder| usage(&folder.join("cpu.stat"))))
 }
 
 fn read(path: &Path) -> Option<String> {

@@ -16,5 +16,7 @@ pub mod http;
 pub mod kernel;
 pub mod machine;
 pub mod outcome;
+pub mod podman;
 pub mod prometheus;
 pub mod scrape;
+pub mod slurm;
