@@ -86,7 +86,7 @@ fn command(binary: &Path) -> Command {
 }
 
 impl Exporter {
-    /// Starts it on a free port and waits until it listens.
+    /// Starts it on a free port and waits until it has measured.
     pub fn start(flags: &[String]) -> Self {
         Self::launch(binary(), flags.to_vec(), false, None)
     }
@@ -104,6 +104,7 @@ impl Exporter {
         let (child, log) = spawn(&binary, &flags, "127.0.0.1:0", nobody);
         let mut exporter = Self { binary, flags, address: String::new(), nobody, child, log, _copy: copy };
         exporter.address = exporter.listening();
+        exporter.measured();
         exporter
     }
 
@@ -133,6 +134,11 @@ impl Exporter {
             assert!(ended.is_none(), "the exporter ended with {ended:?} before it listened; it said:\n{log}");
             None
         })
+    }
+
+    /// Waits for the first tick: it listens before, and says 503.
+    fn measured(&self) {
+        until("the exporter has measured", || (self.page("/-/ready").status == 200).then_some(()));
     }
 
     /// A page, fetched once by a client of its own.
@@ -188,6 +194,7 @@ impl Exporter {
     pub fn restart(&mut self) {
         (self.child, self.log) = spawn(&self.binary, &self.flags, &self.address, self.nobody);
         assert_eq!(self.listening(), self.address);
+        self.measured();
     }
 }
 
