@@ -8,8 +8,11 @@ extern crate alloc;
 extern crate std;
 
 pub mod attribution;
+pub mod budget;
+pub mod carbon;
 pub mod counter;
 pub mod domain;
+pub mod grid;
 pub mod hierarchy;
 pub mod idle;
 pub mod ledger;

@@ -11,7 +11,11 @@ pub enum Unit {
     Seconds,
     /// Bytes.
     Bytes,
-    /// None.
+    /// Grams.
+    Grams,
+    /// A ratio.
+    Ratio,
+    /// None, or one that no name of a unit says, which then is a part of the metric's own name.
     One,
 }
 
@@ -23,6 +27,8 @@ impl Unit {
             Self::Watts => "W",
             Self::Seconds => "s",
             Self::Bytes => "By",
+            Self::Grams => "g",
+            Self::Ratio => "1",
             Self::One => "",
         }
     }
@@ -34,6 +40,8 @@ impl Unit {
             Self::Watts => "watts",
             Self::Seconds => "seconds",
             Self::Bytes => "bytes",
+            Self::Grams => "grams",
+            Self::Ratio => "ratio",
             Self::One => "",
         }
     }
@@ -89,6 +97,21 @@ const fn metric(
 }
 
 const CONTAINER: &[&str] = &["namespace", "pod", "container"];
+const INTENSITY: &[&str] = &["grid_zone", "provider", "signal", "basis"];
+/// Whatever may carry a budget: a series has the labels of one row of `budget::SUBJECTS`.
+const BUDGET: &[&str] = &[
+    "namespace",
+    "workload_kind",
+    "workload",
+    "pod",
+    "scheduler",
+    "job_id",
+    "user",
+    "account",
+    "unit",
+    "vm",
+    "period",
+];
 const JOB: &[&str] = &["scheduler", "job_id"];
 
 macro_rules! metrics {
@@ -135,9 +158,9 @@ metrics! {
         "CPU time of a virtual machine.";
     CONTAINER_INFO = ("noether_container_info", "noether.container.info"), Gauge, One, &["namespace", "pod", "container", "container_id", "runtime", "pod_uid", "scheduler", "job_id"],
         "What is known of a container, and the job that it runs in; always 1.";
-    POD_INFO = ("noether_pod_info", "noether.pod.info"), Gauge, One, &["namespace", "pod", "pod_uid", "qos"],
+    POD_INFO = ("noether_pod_info", "noether.pod.info"), Gauge, One, &["namespace", "pod", "pod_uid", "qos", "workload_kind", "workload"],
         "What is known of a pod; always 1.";
-    JOB_INFO = ("noether_job_info", "noether.job.info"), Gauge, One, &["scheduler", "job_id", "user_id", "sluid"],
+    JOB_INFO = ("noether_job_info", "noether.job.info"), Gauge, One, &["scheduler", "job_id", "user_id", "sluid", "user", "account", "partition", "job_name"],
         "What is known of a batch job; always 1.";
     VM_INFO = ("noether_vm_info", "noether.vm.info"), Gauge, One, &["vm"],
         "What is known of a virtual machine; always 1.";
@@ -155,6 +178,28 @@ metrics! {
         "Readings of a source that failed.";
     WORKLOADS_FOLDED = ("noether_workloads_folded_total", "noether.workloads.folded"), Counter, One, &[],
         "Workloads beyond --workload.max, which were charged to container=\"_folded\".";
+    GRID_INTENSITY = ("noether_grid_carbon_intensity_grams_per_kwh", "noether.grid.carbon.intensity.grams_per_kwh"), Gauge, One, &["grid_zone", "provider", "signal", "basis", "estimated"],
+        "CO2eq per kilowatt-hour of a grid zone. Choose one signal and one basis before adding or comparing.";
+    GRID_DATA_TIMESTAMP = ("noether_grid_data_timestamp_seconds", "noether.grid.data.timestamp"), Gauge, Seconds, INTENSITY,
+        "Begin of the period that the newest carbon intensity holds for, in Unix time.";
+    GRID_LAST_SUCCESS = ("noether_grid_last_success_timestamp_seconds", "noether.grid.last.success.timestamp"), Gauge, Seconds, INTENSITY,
+        "When a provider last answered rightly, in Unix time.";
+    GRID_REQUESTS = ("noether_grid_requests_total", "noether.grid.requests"), Counter, One, &["provider"],
+        "Requests sent to a provider of carbon intensity.";
+    GRID_FAILURES = ("noether_grid_request_failures_total", "noether.grid.request.failures"), Counter, One, &["provider", "reason"],
+        "Requests to a provider of carbon intensity that brought nothing.";
+    NODE_GRID_INFO = ("noether_node_grid_info", "noether.node.grid.info"), Gauge, One, &["grid_zone"],
+        "Where this node draws its power; always 1.";
+    PUE = ("noether_pue_ratio", "noether.pue"), Gauge, Ratio, &[],
+        "Power usage effectiveness: what the data centre draws per what its machines draw.";
+    ENERGY_PRICE = ("noether_energy_price_usd_per_kwh", "noether.energy.price.usd_per_kwh"), Gauge, One, &[],
+        "What a kilowatt-hour costs, in US dollars.";
+    SOCIAL_COST = ("noether_social_cost_of_carbon_usd_per_tonne", "noether.social.cost.of.carbon.usd_per_tonne"), Gauge, One, &["country", "percentile"],
+        "What the emission of a tonne of CO2eq costs society by the configured estimate, in US dollars.";
+    ENERGY_BUDGET = ("noether_energy_budget_joules", "noether.energy.budget"), Gauge, Joules, BUDGET,
+        "Energy that the labelled may use in a period, PUE included.";
+    CARBON_BUDGET = ("noether_carbon_budget_grams", "noether.carbon.budget"), Gauge, Grams, BUDGET,
+        "CO2eq that the labelled may cause in a period.";
     TICK_DURATION = ("noether_tick_duration_seconds", "noether.tick.duration"), Histogram, Seconds, &["stage"],
         "How long a tick took, by stage.";
     TICKS_MISSED = ("noether_ticks_missed_total", "noether.ticks.missed"), Counter, One, &[],

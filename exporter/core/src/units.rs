@@ -115,6 +115,45 @@ impl Power {
     }
 }
 
+/// Greenhouse gas, as the mass of carbon dioxide with the same effect (CO2eq): finite and not negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Carbon(f64);
+
+impl Carbon {
+    /// From grams of CO2eq; negative and non-finite values are zero.
+    pub fn from_grams(grams: f64) -> Self {
+        Self(if grams.is_finite() { grams.max(0.0) } else { 0.0 })
+    }
+
+    /// In grams of CO2eq.
+    pub const fn grams(self) -> f64 {
+        self.0
+    }
+}
+
+/// Greenhouse gas per energy, in grams of CO2eq per kilowatt-hour: finite and not negative.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Intensity(f64);
+
+impl Intensity {
+    /// From grams of CO2eq per kilowatt-hour (g/kWh), which are kilograms per megawatt-hour. `None` where it is negative,
+    /// infinite or no number: what no grid has.
+    pub fn from_grams_per_kwh(grams: f64) -> Option<Self> {
+        (grams.is_finite() && grams >= 0.0).then_some(Self(grams))
+    }
+
+    /// From pounds of CO2eq per megawatt-hour (lb/MWh), as the United States count. A pound is 0.45359237 kg exactly
+    /// (NIST Handbook 44, appendix C).
+    pub fn from_pounds_per_mwh(pounds: f64) -> Option<Self> {
+        Self::from_grams_per_kwh(pounds * 0.453_592_37)
+    }
+
+    /// In grams of CO2eq per kilowatt-hour (g/kWh).
+    pub const fn grams_per_kwh(self) -> f64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +172,15 @@ mod tests {
         assert_eq!(Energy::from_joules(35.0).over(second), Power::from_watts(35.0));
         assert_eq!(Energy::from_joules(35.0).over(Duration::ZERO), Power::ZERO);
         assert_eq!(Power::from_watts(f64::NAN), Power::ZERO);
+    }
+
+    #[test]
+    fn pounds_per_megawatt_hour() {
+        let marginal = Intensity::from_pounds_per_mwh(412.5).unwrap();
+        assert!((marginal.grams_per_kwh() - 187.106_852_625).abs() < 1e-9);
+        for wrong in [-0.1, f64::NAN, f64::INFINITY] {
+            assert_eq!(Intensity::from_grams_per_kwh(wrong), None);
+            assert_eq!(Carbon::from_grams(wrong), Carbon::default());
+        }
     }
 }
