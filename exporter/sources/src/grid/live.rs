@@ -1,0 +1,347 @@
+//! The asking itself: each zone at each provider by itself, and what a tick sees of it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use noether_core::carbon::{Observation, Provenance};
+use noether_core::grid::{IntensityRow, ProviderRow};
+use reqwest::Client;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::failure::{Failure, Reason};
+use super::feed::{Feed, Stamp, in_force, judge};
+use super::plan::{Chosen, Errand, Error, Plan, errands, path};
+use super::provider::{Access, Asked, Quote};
+use super::schedule::{Outcome, Schedule};
+use super::session::{Door, Session};
+use super::web::{Patience, client, fetch, now};
+
+/// A timer is never longer: what was planned is looked at again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// No file of values is longer.
+const LONGEST_FILE: u64 = 4 * 1024 * 1024;
+
+/// Live carbon intensity of the configured zones.
+#[derive(Debug)]
+pub struct Live {
+    sources: Vec<Source>,
+    tasks: Vec<Task>,
+    zones: Vec<String>,
+    client: Option<Client>,
+    max_age: Duration,
+    start: Instant,
+}
+
+/// A provider that is asked, and how often.
+#[derive(Debug)]
+struct Source {
+    chosen: Chosen,
+    session: tokio::sync::Mutex<Session>,
+    requests: AtomicU64,
+    failures: [AtomicU64; Reason::ALL.len()],
+}
+
+/// One zone at one provider.
+#[derive(Debug)]
+struct Task {
+    errand: Errand,
+    feed: Mutex<Feed>,
+}
+
+/// A right answer.
+struct Told {
+    quotes: Vec<Quote>,
+    theirs: Option<Duration>,
+}
+
+impl Source {
+    fn new(chosen: Chosen) -> Self {
+        let failures = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { chosen, session: tokio::sync::Mutex::default(), requests: AtomicU64::new(0), failures }
+    }
+
+    fn name(&self) -> &'static str {
+        self.chosen.provider.name
+    }
+
+    fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_failure(&self, reason: Reason) {
+        for (_, count) in Reason::ALL.iter().zip(&self.failures).filter(|(other, _)| **other == reason) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn row(&self) -> ProviderRow {
+        let counts = Reason::ALL.iter().zip(&self.failures);
+        ProviderRow {
+            provider: self.name(),
+            requests: self.requests.load(Ordering::Relaxed),
+            failures: counts.map(|(reason, count)| (reason.label(), count.load(Ordering::Relaxed))).collect(),
+        }
+    }
+
+    async fn ask_web(&self, client: &Client, code: &str, clock: Duration) -> Result<Told, Failure> {
+        let Access::Web { request, parse, login } = self.chosen.provider.access else {
+            return Ok(Told { quotes: Vec::new(), theirs: None });
+        };
+        let credential = self.chosen.credential.read()?;
+        let mut again = login.is_some();
+        loop {
+            let secret = match (&login, &credential) {
+                (Some(login), Some(credential)) => {
+                    let cadence = self.chosen.provider.cadence;
+                    let door = Door { login, url: self.chosen.address(), credential, cadence };
+                    let mut session = self.session.lock().await;
+                    Some(session.token(client, door, clock, || self.count_request()).await?)
+                }
+                _ => credential.clone(),
+            };
+            let asked = Asked { url: self.chosen.address(), code, secret: secret.as_ref(), now: now() };
+            let told = async {
+                let request = request(&asked)?;
+                self.count_request();
+                let answer = fetch(client, request).await?;
+                Ok(Told { quotes: parse(&asked, &answer.body)?, theirs: answer.date })
+            };
+            match told.await {
+                // The token ended before its time: once, another one is fetched.
+                Err(Failure { reason: Reason::Unauthorized, .. }) if again => {
+                    again = false;
+                    self.session.lock().await.forget(secret.as_ref());
+                }
+                told => {
+                    return told.map_err(|failure: Failure| {
+                        failure.without(secret.as_ref()).without(credential.as_ref())
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Live {
+    /// For what the operator chose.
+    pub fn new(plan: Plan) -> Result<Self, Error> {
+        Self::with(plan, Patience::default())
+    }
+
+    /// The same, with other limits on waiting.
+    pub(super) fn with(plan: Plan, patience: Patience) -> Result<Self, Error> {
+        let errands = errands(&plan)?;
+        let over_http =
+            plan.providers.iter().any(|chosen| matches!(chosen.provider.access, Access::Web { .. }));
+        let count = errands.len().max(1) as f64;
+        let tasks = errands.into_iter().enumerate().map(|(place, errand)| {
+            let cadence =
+                plan.providers.get(errand.provider).map_or(LONGEST_SLEEP, |chosen| chosen.provider.cadence);
+            let schedule = Schedule::new(cadence, (place as f64 + chance()) / count);
+            Task { errand, feed: Mutex::new(Feed::new(schedule)) }
+        });
+        Ok(Self {
+            tasks: tasks.collect(),
+            client: over_http.then(|| client(patience)).transpose()?,
+            sources: plan.providers.into_iter().map(Source::new).collect(),
+            zones: plan.zones,
+            max_age: plan.max_age,
+            start: Instant::now(),
+        })
+    }
+
+    /// The zones that no chosen provider covers: for them only the shipped average speaks.
+    pub fn uncovered(&self) -> impl Iterator<Item = &str> {
+        let covered = |zone: &str| self.tasks.iter().any(|task| &*task.errand.zone == zone.trim());
+        self.zones.iter().map(String::as_str).filter(move |zone| !covered(zone))
+    }
+
+    /// Asks, until the future is dropped. Started again, it goes on as planned and asks no more often.
+    pub async fn run(self: Arc<Self>) {
+        let mut followed = JoinSet::new();
+        for place in 0..self.tasks.len() {
+            let live = Arc::clone(&self);
+            followed.spawn(async move { live.follow(place).await });
+        }
+        while followed.join_next().await.is_some() {}
+        // Where nothing is to be asked, that too lasts until it is dropped.
+        std::future::pending().await
+    }
+
+    async fn follow(&self, place: usize) {
+        let Some((task, source)) = self.tasks.get(place).and_then(|task| Some((task, self.source(task)?)))
+        else {
+            return;
+        };
+        if matches!(source.chosen.provider.access, Access::Fixed { .. }) {
+            return;
+        }
+        loop {
+            let next = lock(&task.feed).schedule.next();
+            tokio::time::sleep(next.saturating_sub(self.start.elapsed()).min(LONGEST_SLEEP)).await;
+            if lock(&task.feed).schedule.begin(self.start.elapsed()) {
+                let told = self.ask(task, source).await;
+                self.note(task, source, told);
+            }
+        }
+    }
+
+    async fn ask(&self, task: &Task, source: &Source) -> Result<Option<Told>, Failure> {
+        match (source.chosen.provider.access, &self.client) {
+            (Access::Web { .. }, Some(client)) => {
+                source.ask_web(client, &task.errand.code, self.start.elapsed()).await.map(Some)
+            }
+            (Access::File { parse }, _) => self.ask_file(task, source, parse).await,
+            (Access::Web { .. } | Access::Fixed { .. }, _) => Ok(None),
+        }
+    }
+
+    async fn ask_file(
+        &self,
+        task: &Task,
+        source: &Source,
+        parse: ParseFile,
+    ) -> Result<Option<Told>, Failure> {
+        let known = lock(&task.feed).stamp.take();
+        let (stamp, content) = read(path(source.chosen.address()), known).await?;
+        // Also where it cannot be understood: what did not change is not read again.
+        lock(&task.feed).stamp = Some(stamp);
+        let Some((body, modified)) = content else { return Ok(None) };
+        source.count_request();
+        let quotes = parse(&task.errand.zone, &body, modified)?;
+        // The operator has the last word, also where it takes a value away.
+        lock(&task.feed).quotes.clone_from(&quotes);
+        Ok(Some(Told { quotes, theirs: None }))
+    }
+
+    /// Takes in what came of an attempt; `None` is a file that did not change.
+    fn note(&self, task: &Task, source: &Source, told: Result<Option<Told>, Failure>) {
+        let (now, clock) = (now(), self.start.elapsed());
+        let mut feed = lock(&task.feed);
+        let judged = match told {
+            Ok(None) if feed.trouble == Some(Reason::Malformed) => {
+                return feed.schedule.end(Outcome::Nothing, clock, 0.0);
+            }
+            Ok(None) => judge(&feed.quotes, now, self.max_age, None).map(|()| None),
+            Ok(Some(told)) => judge(&told.quotes, now, self.max_age, told.theirs).map(|()| Some(told.quotes)),
+            Err(failure) => Err(failure),
+        };
+        let outcome = match judged {
+            Ok(quotes) => {
+                feed.quotes = quotes.unwrap_or_else(|| std::mem::take(&mut feed.quotes));
+                feed.last_success = Some(now);
+                if feed.trouble.take().is_some() {
+                    tracing::info!("provider {}, zone {}: answers again", source.name(), task.errand.zone);
+                }
+                Outcome::Value(next_change(&feed.quotes, now).map(|left| clock.saturating_add(left)))
+            }
+            Err(failure) => {
+                source.count_failure(failure.reason);
+                if feed.trouble.replace(failure.reason) != Some(failure.reason) {
+                    tracing::warn!("provider {}, zone {}: {failure}", source.name(), task.errand.zone);
+                }
+                match failure.reason {
+                    Reason::NoData | Reason::Stale | Reason::Clock => Outcome::Nothing,
+                    _ => Outcome::Failure(failure.retry_after),
+                }
+            }
+        };
+        feed.schedule.end(outcome, clock, chance());
+    }
+
+    /// What is shown at `now`, in Unix time: the intensities sorted by provenance, and the providers.
+    pub fn rows(&self, now: Duration) -> (Vec<IntensityRow>, Vec<ProviderRow>) {
+        let mut rows: Vec<_> = self.tasks.iter().flat_map(|task| self.task_rows(task, now)).collect();
+        rows.sort_by(|a, b| a.provenance.cmp(&b.provenance));
+        (rows, self.sources.iter().map(Source::row).collect())
+    }
+
+    fn task_rows(&self, task: &Task, now: Duration) -> Vec<IntensityRow> {
+        let Some(source) = self.source(task) else { return Vec::new() };
+        let provider = source.chosen.provider;
+        let row = |signal, basis, observation, last_success| IntensityRow {
+            provenance: Provenance { zone: task.errand.zone.clone(), provider: provider.name, signal, basis },
+            observation,
+            last_success,
+        };
+        if let Access::Fixed { parse } = provider.access {
+            // It holds at every instant, so that it never looks stale.
+            let value = parse(source.chosen.address(), &task.errand.zone).ok().flatten();
+            let observation = value.map(|intensity| Observation { intensity, estimated: false, at: now });
+            return vec![row(provider.signal, provider.basis, observation, Some(now))];
+        }
+        let feed = lock(&task.feed);
+        if feed.quotes.is_empty() {
+            return vec![row(provider.signal, provider.basis, None, feed.last_success)];
+        }
+        let shown = in_force(&feed.quotes, now, self.max_age);
+        shown
+            .into_iter()
+            .map(|((signal, basis), observation)| row(signal, basis, observation, feed.last_success))
+            .collect()
+    }
+
+    fn source(&self, task: &Task) -> Option<&Source> {
+        self.sources.get(task.errand.provider)
+    }
+}
+
+/// How long the newest value that has begun still holds.
+fn next_change(quotes: &[Quote], now: Duration) -> Option<Duration> {
+    let begun = quotes.iter().filter(|quote| quote.observation.at <= now);
+    begun.max_by_key(|quote| quote.observation.at)?.until?.checked_sub(now)
+}
+
+type ParseFile = fn(&str, &[u8], Duration) -> Result<Vec<Quote>, Failure>;
+
+/// A file's content and when it was written.
+type Content = (Vec<u8>, Duration);
+
+/// The file, without its content where it is the one that is known. On a thread of its own: a file on a network may take
+/// its time.
+async fn read(path: PathBuf, known: Option<Stamp>) -> Result<(Stamp, Option<Content>), Failure> {
+    let read = tokio::task::spawn_blocking(move || read_now(&path, known)).await;
+    read.unwrap_or_else(|error| Err(Failure::new(Reason::Interrupted, error.to_string())))
+}
+
+fn read_now(path: &Path, known: Option<Stamp>) -> Result<(Stamp, Option<Content>), Failure> {
+    let failure = |error: io::Error| {
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => Reason::NotFound,
+            io::ErrorKind::PermissionDenied => Reason::Forbidden,
+            _ => Reason::Interrupted,
+        };
+        Failure::new(reason, format!("{}: {error}", path.display()))
+    };
+    let about = fs::metadata(path).map_err(failure)?;
+    let stamp = (about.mtime(), about.mtime_nsec(), about.len(), about.ino());
+    if known == Some(stamp) {
+        return Ok((stamp, None));
+    }
+    // A pipe or a device would never end.
+    if !about.is_file() || about.len() > LONGEST_FILE {
+        let text = format!("{}: expected a file of at most 4 MiB, found another thing", path.display());
+        return Err(Failure::new(Reason::Malformed, text));
+    }
+    let body = fs::read(path).map_err(failure)?;
+    let modified = about.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    Ok((stamp, Some((body, modified.unwrap_or_default()))))
+}
+
+/// A number between 0 and 1, another one at each call.
+fn chance() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
+}
+
+/// Whoever panicked while it held the lock left whole values behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
