@@ -259,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_has_the_labels_of_its_subject() {
+        for label in crate::budget::SUBJECTS.iter().copied().flatten() {
+            assert!(ENERGY_BUDGET.labels.contains(label), "{label}");
+        }
+    }
+
+    #[test]
     fn no_label_clashes_with_target_labels() {
         for metric in METRICS {
             for label in metric.labels {

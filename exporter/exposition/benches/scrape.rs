@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use noether_core::grid::Grid;
 use noether_core::reading::Component;
 use noether_core::snapshot::{ComponentRow, Mode, Row, Snapshot, Totals};
 use noether_core::units::Energy;
@@ -51,7 +52,7 @@ fn scrape(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     // A new page each time, as for each scrape.
                     let mut page = Vec::new();
-                    render(black_box(&snapshot), &vitals, format, &mut page);
+                    render(black_box(&snapshot), &vitals, &Grid::default(), format, &mut page);
                     page
                 });
             });

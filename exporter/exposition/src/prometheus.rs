@@ -3,14 +3,18 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>,
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
-use std::time::Duration;
+mod carbon;
+mod writer;
 
-use noether_core::metric::{self, Kind, Metric, Unit};
+use noether_core::grid::Grid;
+use noether_core::metric::{self, Metric};
 use noether_core::reading::Component;
 use noether_core::snapshot::{Mode, Row, Snapshot, Totals};
-use noether_core::units::Energy;
-use noether_core::vitals::{Histogram, Vitals};
+use noether_core::vitals::Vitals;
 use noether_core::workload::Family;
+
+use carbon::carbon;
+use writer::{Value, Writer};
 
 /// Which of the two formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,9 +25,9 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// Appends the whole page of a snapshot.
-pub fn render(snapshot: &Snapshot, vitals: &Vitals, format: Format, page: &mut Vec<u8>) {
-    let mut writer = Writer { page, format, head: Vec::new() };
+/// Appends the whole page of a snapshot: what the command `node` serves.
+pub fn render(snapshot: &Snapshot, vitals: &Vitals, grid: &Grid, format: Format, page: &mut Vec<u8>) {
+    let mut writer = Writer::new(page, format);
     domains(&mut writer, snapshot);
     node(&mut writer, snapshot);
     for family in Family::ALL {
@@ -38,11 +42,18 @@ pub fn render(snapshot: &Snapshot, vitals: &Vitals, format: Format, page: &mut V
     meters(&mut writer, snapshot);
     sources(&mut writer, vitals);
     writer.family(&metric::WORKLOADS_FOLDED, |w, m| w.sample(m, &[], snapshot.folded));
+    carbon(&mut writer, grid);
     ticks(&mut writer, vitals);
     process(&mut writer, vitals);
-    if format == Format::OpenMetrics {
-        page.extend_from_slice(b"# EOF\n");
-    }
+    writer.end();
+}
+
+/// Appends the whole page of the grid: what the command `grid` serves.
+pub fn render_grid(vitals: &Vitals, grid: &Grid, format: Format, page: &mut Vec<u8>) {
+    let mut writer = Writer::new(page, format);
+    carbon(&mut writer, grid);
+    process(&mut writer, vitals);
+    writer.end();
 }
 
 fn domains(writer: &mut Writer<'_>, snapshot: &Snapshot) {
@@ -136,7 +147,8 @@ fn workload_cpu(writer: &mut Writer<'_>, snapshot: &Snapshot, family: Family) {
     };
     writer.family(metric, |w, m| {
         for row in rows(snapshot, family) {
-            w.workload_sample(m, row, row.cpu);
+            let values = row.key.values.iter().map(|value| &**value);
+            w.labelled(m, row.key.family.labels().iter().copied().zip(values), row.cpu);
         }
     });
 }
@@ -153,7 +165,7 @@ fn infos(writer: &mut Writer<'_>, snapshot: &Snapshot) {
                 let own = row.key.family.labels().iter().copied().zip(values);
                 let own = own.filter(|(name, _)| m.labels.contains(name));
                 let more = row.info.iter().map(|(name, value)| (*name, &**value));
-                w.info(m, own.chain(more));
+                w.labelled(m, own.chain(more), 1_u64);
             }
         });
     };
@@ -199,13 +211,13 @@ fn ticks(writer: &mut Writer<'_>, vitals: &Vitals) {
     });
     writer.family(&metric::TICKS_MISSED, |w, m| w.sample(m, &[], vitals.missed));
     writer.family(&metric::LAST_TICK, |w, m| w.sample(m, &[], vitals.last_tick));
+}
+
+fn process(writer: &mut Writer<'_>, vitals: &Vitals) {
     writer.family(&metric::HTTP_REQUESTS, |w, m| {
         vitals.requests.iter().for_each(|(code, count)| w.sample(m, &[code], *count));
     });
     writer.family(&metric::HTTP_CONNECTIONS, |w, m| w.sample(m, &[], vitals.connections));
-}
-
-fn process(writer: &mut Writer<'_>, vitals: &Vitals) {
     writer.family(&metric::BUILD_INFO, |w, m| w.sample(m, &[vitals.version], 1_u64));
     writer.family(&metric::PROCESS_CPU, |w, m| w.sample(m, &[], vitals.cpu));
     writer.family(&metric::PROCESS_MEMORY, |w, m| w.sample(m, &[], vitals.resident));
@@ -214,184 +226,19 @@ fn process(writer: &mut Writer<'_>, vitals: &Vitals) {
     writer.family(&metric::PROCESS_MAX_FDS, |w, m| w.sample(m, &[], vitals.descriptors.1));
 }
 
-/// A value of a sample.
-trait Value: Copy {
-    /// Appends it.
-    fn push(self, page: &mut Vec<u8>);
-}
-
-impl Value for u64 {
-    fn push(self, page: &mut Vec<u8>) {
-        page.extend_from_slice(itoa::Buffer::new().format(self).as_bytes());
-    }
-}
-
-impl Value for f64 {
-    fn push(self, page: &mut Vec<u8>) {
-        let text = if self == Self::INFINITY { "+Inf".to_owned() } else { self.to_string() };
-        page.extend_from_slice(text.as_bytes());
-    }
-}
-
-impl Value for Energy {
-    /// Joules with exactly six decimals.
-    fn push(self, page: &mut Vec<u8>) {
-        push_decimal(self.microjoules() / 1_000_000, self.microjoules() % 1_000_000, page);
-    }
-}
-
-impl Value for Duration {
-    /// Seconds with six decimals.
-    fn push(self, page: &mut Vec<u8>) {
-        push_decimal(self.as_secs(), u64::from(self.subsec_micros()), page);
-    }
-}
-
-/// A number with six decimals, of which `millionths` are the last.
-fn push_decimal(whole: u64, millionths: u64, page: &mut Vec<u8>) {
-    whole.push(page);
-    page.push(b'.');
-    let mut buffer = itoa::Buffer::new();
-    // A seventh digit in front keeps the leading zeros.
-    let digits = buffer.format(1_000_000 + millionths).as_bytes();
-    page.extend_from_slice(digits.get(1..).unwrap_or_default());
-}
-
-struct Writer<'a> {
-    page: &'a mut Vec<u8>,
-    format: Format,
-    /// The name and the labels of a workload, up to the comma before the next label.
-    head: Vec<u8>,
-}
-
-impl Writer<'_> {
-    /// The metadata of a family, then its samples; nothing at all where there are none.
-    fn family(&mut self, metric: &Metric, samples: impl FnOnce(&mut Self, &Metric)) {
-        let before = self.page.len();
-        // OpenMetrics names a counter's family without the suffix of its samples.
-        let family = match (self.format, metric.kind) {
-            (Format::OpenMetrics, Kind::Counter) => metric.name.strip_suffix("_total").unwrap_or(metric.name),
-            _ => metric.name,
-        };
-        let mut line = |keyword: &str, text: &str| {
-            for part in ["# ", keyword, " ", family, " ", text, "\n"] {
-                self.page.extend_from_slice(part.as_bytes());
-            }
-        };
-        let help = metric.help.replace('\\', "\\\\");
-        match self.format {
-            Format::Text => {
-                line("HELP", &help);
-                line("TYPE", metric.kind.word());
-            }
-            Format::OpenMetrics => {
-                line("TYPE", metric.kind.word());
-                if metric.unit != Unit::One {
-                    line("UNIT", metric.unit.suffix());
-                }
-                line("HELP", &help.replace('"', "\\\""));
-            }
-        }
-        let empty = self.page.len();
-        samples(self, metric);
-        if self.page.len() == empty {
-            self.page.truncate(before);
-        }
-    }
-
-    fn sample(&mut self, metric: &Metric, values: &[&str], value: impl Value) {
-        self.line(metric.name, "", metric.labels.iter().copied().zip(values.iter().copied()), value);
-    }
-
-    fn info<'a>(&mut self, metric: &Metric, labels: impl Iterator<Item = (&'a str, &'a str)>) {
-        self.line(metric.name, "", labels, 1_u64);
-    }
-
-    fn workload_sample(&mut self, metric: &Metric, row: &Row, value: impl Value) {
-        let labels = row.key.family.labels().iter().copied().zip(row.key.values.iter().map(|value| &**value));
-        self.line(metric.name, "", labels, value);
-    }
-
-    /// The buckets, sum and count of a metric with one label.
-    fn histogram(&mut self, metric: &Metric, label: &str, histogram: &Histogram) {
-        let name = metric.labels.first().copied().unwrap_or_default();
-        for (bound, count) in histogram.buckets() {
-            let bound = bound.to_string();
-            self.line(metric.name, "_bucket", [(name, label), ("le", &bound)].into_iter(), count);
-        }
-        self.line(metric.name, "_bucket", [(name, label), ("le", "+Inf")].into_iter(), histogram.count());
-        self.line(metric.name, "_sum", [(name, label)].into_iter(), histogram.sum());
-        self.line(metric.name, "_count", [(name, label)].into_iter(), histogram.count());
-    }
-
-    fn line<'a>(
-        &mut self,
-        name: &str,
-        suffix: &str,
-        labels: impl Iterator<Item = (&'a str, &'a str)>,
-        value: impl Value,
-    ) {
-        self.page.extend_from_slice(name.as_bytes());
-        self.page.extend_from_slice(suffix.as_bytes());
-        let mut before = b'{';
-        for (label, value) in labels {
-            self.page.push(before);
-            push_label(label, value, self.page);
-            before = b',';
-        }
-        if before == b',' {
-            self.page.push(b'}');
-        }
-        self.page.push(b' ');
-        value.push(self.page);
-        self.page.push(b'\n');
-    }
-
-    fn set_head(&mut self, name: &str, row: &Row) {
-        self.head.clear();
-        self.head.extend_from_slice(name.as_bytes());
-        self.head.push(b'{');
-        for (label, value) in row.key.family.labels().iter().zip(&row.key.values) {
-            push_label(label, value, &mut self.head);
-            self.head.push(b',');
-        }
-    }
-}
-
-/// `label="value"`, escaped.
-fn push_label(label: &str, value: &str, page: &mut Vec<u8>) {
-    page.extend_from_slice(label.as_bytes());
-    page.extend_from_slice(b"=\"");
-    // Hardly any value has one; without an early end the compiler makes this loop a fast one.
-    if value.bytes().fold(false, |found, byte| found | matches!(byte, b'\\' | b'"' | b'\n')) {
-        push_escaped(value, page);
-    } else {
-        page.extend_from_slice(value.as_bytes());
-    }
-    page.push(b'"');
-}
-
-fn push_escaped(value: &str, page: &mut Vec<u8>) {
-    for byte in value.bytes() {
-        match byte {
-            b'\\' => page.extend_from_slice(b"\\\\"),
-            b'"' => page.extend_from_slice(b"\\\""),
-            b'\n' => page.extend_from_slice(b"\\n"),
-            other => page.push(other),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use noether_core::snapshot::ComponentRow;
+    use noether_core::units::Energy;
     use noether_core::workload::Key;
     use std::sync::Arc;
+    use std::time::Duration;
 
     fn page(snapshot: &Snapshot, format: Format) -> String {
         let mut page = Vec::new();
-        render(snapshot, &Vitals { version: "0", ..Vitals::default() }, format, &mut page);
+        let vitals = Vitals { version: "0", ..Vitals::default() };
+        render(snapshot, &vitals, &Grid::default(), format, &mut page);
         String::from_utf8(page).unwrap()
     }
 
