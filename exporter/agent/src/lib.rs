@@ -2,11 +2,15 @@
 
 pub mod clock;
 pub mod doctor;
+pub mod grid;
+pub mod grid_board;
 pub mod http;
 pub mod log;
 pub mod meters;
 pub mod node;
 pub mod published;
+pub mod serve;
 pub mod settings;
 pub mod tick;
+pub mod vitals;
 pub mod zones;

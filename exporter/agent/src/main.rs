@@ -5,12 +5,16 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use noether::settings::{Command, Misuse};
-use noether::{doctor, node, settings};
+use noether::{doctor, grid, node, settings, zones};
 
 fn main() -> ExitCode {
     match settings::parse(env::args_os(), env::vars_os(), |path| fs::read(path)) {
-        Ok((Command::Node, settings)) => node::run(settings),
-        Ok((Command::Doctor, settings)) => doctor::run(&settings),
+        Ok((order, settings)) => match order.command {
+            Command::Node => node::run(settings),
+            Command::Grid => grid::run(&settings),
+            Command::Doctor => doctor::run(&settings),
+            Command::Zones => zones::run(&order.words, settings.format),
+        },
         Err(misuse) => {
             // Nobody is left to be told where even this cannot be written.
             let _ = match &misuse {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use noether_core::grid::Grid;
 use noether_core::snapshot::{Generation, Snapshot};
 use noether_core::vitals::Vitals;
 use noether_exposition::prometheus;
@@ -15,6 +16,8 @@ pub struct Page {
     pub snapshot: Snapshot,
     /// The exporter itself.
     pub vitals: Vitals,
+    /// The grid.
+    pub grid: Grid,
 }
 
 /// The newest page. The lock is held only to copy or swap a pointer.
@@ -40,7 +43,7 @@ impl Show for Published {
 
     fn render(&self, format: Format, page: &mut Vec<u8>) -> Option<Generation> {
         let newest = self.newest()?;
-        prometheus::render(&newest.snapshot, &newest.vitals, format, page);
+        prometheus::render(&newest.snapshot, &newest.vitals, &newest.grid, format, page);
         Some(newest.snapshot.generation)
     }
 }

@@ -20,11 +20,13 @@ use noether_sources::topology::{CpuList, Topology};
 use noether_sources::{Error, Machine, pattern};
 
 use crate::clock;
+use crate::grid_board::GridBoard;
 use crate::http::Facts;
 use crate::log::Once;
 use crate::meters::{Meters, timed};
 use crate::published::{Page, Published};
 use crate::settings::{IdlePolicy, Settings, Switch};
+use crate::vitals::Process;
 
 /// How often sources are looked for that appeared, vanished or were replaced.
 const RESCAN: Duration = Duration::from_secs(10);
@@ -83,14 +85,14 @@ pub struct Crank {
     missed: u64,
     rescanned: Moment,
     stages: [(&'static str, Histogram); 3],
-    start: Duration,
-    descriptors: (u64, u64),
+    process: Process,
+    grid: Arc<GridBoard>,
     spare: Option<Arc<Page>>,
 }
 
 impl Crank {
     /// Opens all that is there. `descriptors` is how many may be open at once.
-    pub fn new(machine: Machine, settings: Settings, descriptors: u64) -> Self {
+    pub fn new(machine: Machine, settings: Settings, descriptors: u64, grid: Arc<GridBoard>) -> Self {
         let mut once = Once::default();
         let mut troubles = Vec::new();
         let meters = Meters::open(&machine, &settings.meters, &mut troubles);
@@ -110,8 +112,8 @@ impl Crank {
             missed: 0,
             rescanned: clock::now(),
             stages: ["read", "account", "publish"].map(|stage| (stage, Histogram::default())),
-            start: clock::unix(),
-            descriptors: (open_descriptors(), descriptors),
+            process: Process::new(descriptors),
+            grid,
             spare: None,
             machine,
             settings,
@@ -209,7 +211,7 @@ impl Crank {
         if self.cgroups.source.is_none() {
             self.open_cgroups();
         }
-        self.descriptors.0 = open_descriptors();
+        self.process.recount();
     }
 
     fn open_cgroups(&mut self) {
@@ -224,7 +226,7 @@ impl Crank {
             memory: false,
             reserved: self.settings.idle == IdlePolicy::Requests,
             inotify: true,
-            max_descriptors: held_descriptors(self.descriptors.1, self.settings.max_connections),
+            max_descriptors: held_descriptors(self.process.most_descriptors(), self.settings.max_connections),
         };
         match CgroupTree::open(&self.machine, options) {
             Ok(tree) => (self.cgroups.source, self.cgroups.row.up) = (Some(tree), true),
@@ -243,7 +245,6 @@ impl Crank {
                 }
             }
         }
-        vitals.version = env!("CARGO_PKG_VERSION");
         vitals.sources.clear();
         vitals.sources.extend(self.meters.rows());
         vitals.sources.extend([&self.stat.row, &self.meminfo.row, &self.cgroups.row].map(Clone::clone));
@@ -251,33 +252,9 @@ impl Crank {
         vitals.stages.extend(self.stages);
         vitals.missed = self.missed;
         vitals.last_tick = clock::unix();
-        vitals.requests.clear();
-        // The code of every good scrape is there from the start: a counter that starts above 0 is not seen to rise.
-        let good = (!facts.requests.contains_key(&200)).then(|| ("200".to_owned(), 0));
-        let counted = facts.requests.iter().map(|(code, count)| (code.to_string(), *count));
-        vitals.requests.extend(good.into_iter().chain(counted));
-        vitals.connections = facts.connections_open;
-        vitals.cpu = clock::process_cpu();
-        vitals.resident = resident(self.machine.page_size);
-        vitals.start = self.start;
-        vitals.descriptors = self.descriptors;
+        self.process.tell(vitals, facts);
+        self.grid.tell(vitals.last_tick, &mut page.grid);
     }
-}
-
-/// How many descriptors this process holds. Since Linux 6.2 the folder's size tells; before, each is an entry.
-fn open_descriptors() -> u64 {
-    let folder = "/proc/self/fd";
-    match fs::metadata(folder).map_or(0, |metadata| metadata.len()) {
-        0 => fs::read_dir(folder).map_or(0, |entries| entries.count() as u64),
-        count => count,
-    }
-}
-
-/// Resident memory of this process, in bytes. Always of the real `/proc`: `--path.procfs` may show another machine.
-fn resident(page_size: u64) -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * page_size
 }
 
 /// How many descriptors cgroups may hold: what connections and everything else leave.

@@ -1,6 +1,7 @@
 //! Settings that are one of a few words.
 
 pub use noether_core::attribution::IdlePolicy;
+use noether_core::carbon::Basis;
 
 use super::suggest;
 
@@ -80,6 +81,30 @@ impl Choice for LogLevel {
         ("info", Self::Info),
         ("debug", Self::Debug),
         ("trace", Self::Trace),
+    ];
+}
+
+/// Which emissions the served intensities count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bases {
+    /// Of both bases.
+    All,
+    /// Of this one alone.
+    Only(Basis),
+}
+
+impl Bases {
+    /// Whether `basis` is among them.
+    pub fn contain(self, basis: Basis) -> bool {
+        self == Self::All || self == Self::Only(basis)
+    }
+}
+
+impl Choice for Bases {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("all", Self::All),
+        ("lifecycle", Self::Only(Basis::Lifecycle)),
+        ("direct", Self::Only(Basis::Direct)),
     ];
 }
 

@@ -8,25 +8,29 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use super::flags::{FLAGS, Flag, find};
 use super::given::{Given, Layer, Origin, Raw};
-use super::{Command, Misuse, suggest};
+use super::{Command, Misuse, Order, suggest};
+
+/// What is no flag on the command line.
+const WORDS: &str = "words";
 
 /// Reads the arguments, the program's name first.
-pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<(Command, Layer), Misuse> {
+pub(super) fn read(arguments: impl Iterator<Item = OsString>) -> Result<(Order, Layer), Misuse> {
     let matches = program().try_get_matches_from(arguments).map_err(|error| misuse(&error))?;
     let named = matches.subcommand().and_then(|(name, matches)| Some((Command::named(name)?, matches)));
     let (command, matches) = named.unwrap_or((Command::Node, &matches));
+    let words = matches.try_get_many::<String>(WORDS).ok().flatten().into_iter().flatten().cloned().collect();
     let mut layer = Layer::new();
     for flag in offered(command) {
         if let Some(given) = given(flag, matches)? {
             layer.insert(&flag.name, given);
         }
     }
-    Ok((command, layer))
+    Ok((Order { command, words }, layer))
 }
 
 /// The flags that a command's line offers.
 fn offered(command: Command) -> impl Iterator<Item = &'static Flag> {
-    FLAGS.iter().filter(move |flag| flag.commands.contains(&command))
+    FLAGS.iter().filter(move |flag| flag.commands.contains(&command) && !flag.secret)
 }
 
 /// The whole program, which without a command is `node`.
@@ -47,6 +51,7 @@ fn subcommand(command: Command) -> clap::Command {
         .display_name("noether")
         .about(command.summary())
         .args(offered(command).map(argument))
+        .args(command.words().map(|help| Arg::new(WORDS).value_name("WORD").num_args(0..).help(help)))
 }
 
 fn argument(flag: &'static Flag) -> Arg {
@@ -117,6 +122,11 @@ fn unknown_argument(argument: &str) -> Misuse {
         return Misuse::Wrong(format!("{argument}: neither a flag nor a command; see noether --help"));
     };
     if let Some(flag) = find(name) {
+        if flag.secret {
+            let (variable, place) = (flag.environment(), &Origin::CommandLine);
+            let mend = format!("is a secret, which everybody reads on a command line; give it as {variable}");
+            return Misuse::at(place, name, &mend);
+        }
         let commands = flag.commands.iter().map(|command| format!("noether {}", command.name()));
         let commands = commands.collect::<Vec<_>>().join(", ");
         return Misuse::at(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
-use super::flags::{FLAGS, Flag, find};
+use super::flags::{FLAGS, Flag, Kind, find};
 use super::given::{Given, Layer, Origin, Raw};
 use super::{Misuse, suggest};
 
@@ -140,12 +140,36 @@ impl Walk<'_> {
                     values.push(Raw { text, origin: self.origin(line) });
                 }
                 (Node::End, _) => break,
+                (Node::Mapping, line) if matches!(flag.kind, Kind::Pairs) => {
+                    values.push(Raw { text: self.pairs(flag)?, origin: self.origin(line) });
+                }
                 (Node::Scalar { .. }, line) => return Err(self.at(line, &flag.name, "an item has no value")),
                 (_, line) => return Err(self.at(line, &flag.name, "an item is more than a plain value")),
             }
         }
         self.layer.insert(&flag.name, Given { origin: self.origin(key_line), values });
         Ok(())
+    }
+
+    /// A mapping that has begun, as the line of pairs that a flag would hold.
+    fn pairs(&mut self, flag: &'static Flag) -> Result<String, Misuse> {
+        let mut pairs: Vec<String> = Vec::new();
+        loop {
+            let (key, line) = match self.node(&flag.name)? {
+                (Node::Scalar { text, null: false }, line) => (text, line),
+                (Node::End, _) => return Ok(pairs.join(" ")),
+                (_, line) => return Err(self.at(line, &flag.name, "a key has to be a plain word")),
+            };
+            match self.node(&flag.name)? {
+                (Node::Scalar { text, null: false }, _) if !text.contains(char::is_whitespace) => {
+                    pairs.push(format!("{key}={text}"));
+                }
+                _ => {
+                    let complaint = format!("{key} has to have one plain value, without spaces");
+                    return Err(self.at(line, &flag.name, &complaint));
+                }
+            }
+        }
     }
 
     /// The next node's beginning, or the end of the one that it would lie in; `name` is what it belongs to.

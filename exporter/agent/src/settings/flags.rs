@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use noether_sources::meter::METERS;
 
 use super::Command;
-use super::choice::{Format, IdlePolicy, LogLevel, Switch, names};
+use super::choice::{Bases, Format, IdlePolicy, LogLevel, Switch, names};
 
 /// One setting, as a row of the table.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Flag {
     pub repeatable: bool,
     /// The commands whose command line offers it. Environment and file are shared by all commands.
     pub commands: &'static [Command],
+    /// Whether it is a secret, which stands in the environment or the file, but on no command line.
+    pub secret: bool,
     /// What it does, in one or two sentences.
     pub help: Cow<'static, str>,
 }
@@ -44,6 +46,10 @@ pub enum Kind {
     Name,
     /// A component's power.
     ComponentWatts,
+    /// Pairs of a key and a value with spaces between; in the file a mapping.
+    Pairs,
+    /// Anything else that one line of text can be: as help shows it.
+    Form(&'static str),
     /// One of a few words.
     Choice(fn() -> Vec<&'static str>),
 }
@@ -67,7 +73,7 @@ impl Flag {
         help: &'static str,
     ) -> Self {
         let (name, help) = (Cow::Borrowed(name), Cow::Borrowed(help));
-        Self { name, section, kind, preset, repeatable: false, commands: &Command::ALL, help }
+        Self { name, section, kind, preset, repeatable: false, commands: &Command::ALL, secret: false, help }
     }
 
     /// The same as a list.
@@ -79,6 +85,12 @@ impl Flag {
     /// The same, offered by one command only.
     const fn only(mut self, commands: &'static [Command]) -> Self {
         self.commands = commands;
+        self
+    }
+
+    /// The same, but not on any command line: it is a secret, and who lists processes would read it.
+    const fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 
@@ -105,6 +117,8 @@ impl Kind {
             Self::Path | Self::UrlPath => "PATH".into(),
             Self::Name => "NAME".into(),
             Self::ComponentWatts => "COMPONENT=WATTS".into(),
+            Self::Pairs => "KEY=VALUE KEY=VALUE …".into(),
+            Self::Form(form) => form.into(),
             Self::Choice(names) => names().join("|"),
         }
     }
@@ -126,12 +140,21 @@ const SAMPLE: &str = "Sampling";
 const METER: &str = "Meters";
 const WORKLOAD: &str = "Workloads";
 const ATTRIBUTION: &str = "Attribution";
+const GRID: &str = "Grid";
+const CARBON: &str = "Prices and budgets";
 const LOG: &str = "Log";
 
 const SWITCH: Kind = Kind::Choice(names::<Switch>);
 const FORMAT: Kind = Kind::Choice(names::<Format>);
+const PROVIDER: Kind = Kind::Choice(super::grid::provider_names);
+const BASIS: Kind = Kind::Choice(names::<Bases>);
 const NODE: &[Command] = &[Command::Node];
-const DOCTOR: &[Command] = &[Command::Doctor];
+/// The two that serve.
+const SERVERS: &[Command] = &[Command::Node, Command::Grid];
+const ONLY_GRID: &[Command] = &[Command::Grid];
+const PRINTERS: &[Command] = &[Command::Doctor, Command::Zones];
+/// Those that look at this machine.
+const LOCAL: &[Command] = &[Command::Node, Command::Doctor];
 
 /// What stands before the meters in the table.
 #[rustfmt::skip] // One row each: a table is read by its columns.
@@ -141,20 +164,20 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(GENERAL, "node.name", Kind::Name, Preset::Derived("the host name"),
         "What this node is called.").only(NODE),
     Flag::new(GENERAL, "format", FORMAT, Preset::Value("text"),
-        "How the findings are printed.").only(DOCTOR),
-    Flag::new(WEB, "web.listen-address", Kind::Address, Preset::Value(":18823"),
+        "How the findings are printed.").only(PRINTERS),
+    Flag::new(WEB, "web.listen-address", Kind::Address, Preset::Derived(":18823, of grid :18824"),
         "Where to serve. Without a host: all interfaces, IPv6 and IPv4. Port 0 picks a free one and logs it.")
-        .repeatable().only(NODE),
+        .repeatable().only(SERVERS),
     Flag::new(WEB, "web.telemetry-path", Kind::UrlPath, Preset::Value("/metrics"),
-        "Where the metrics are.").only(NODE),
+        "Where the metrics are.").only(SERVERS),
     Flag::new(WEB, "web.max-connections", Kind::Number, Preset::Value("512"),
-        "How many connections may be open; beyond, the one idle for longest makes room, else the newcomer gets 503.").only(NODE),
-    Flag::new(PATH, "path.procfs", Kind::Path, Preset::Value("/proc"), "Where procfs is mounted."),
-    Flag::new(PATH, "path.sysfs", Kind::Path, Preset::Value("/sys"), "Where sysfs is mounted."),
+        "How many connections may be open; beyond, the one idle for longest makes room, else the newcomer gets 503.").only(SERVERS),
+    Flag::new(PATH, "path.procfs", Kind::Path, Preset::Value("/proc"), "Where procfs is mounted.").only(LOCAL),
+    Flag::new(PATH, "path.sysfs", Kind::Path, Preset::Value("/sys"), "Where sysfs is mounted.").only(LOCAL),
     Flag::new(PATH, "path.cgroupfs", Kind::Path, Preset::Derived("<path.sysfs>/fs/cgroup"),
-        "Where the cgroup hierarchies are mounted: v2 where it holds cgroup.controllers, else v1 or hybrid."),
+        "Where the cgroup hierarchies are mounted: v2 where it holds cgroup.controllers, else v1 or hybrid.").only(LOCAL),
     Flag::new(PATH, "path.rootfs", Kind::Path, Preset::Value("/"),
-        "Where the host's root is mounted. Nothing is read there yet: names of containers will be."),
+        "Where the host's root is mounted. Nothing is read there yet: names of containers will be.").only(LOCAL),
     Flag::new(SAMPLE, "sample.interval", Kind::Duration, Preset::Value("1s"),
         "Time between two ticks, at least 100ms: finer energy readings leak secrets (PLATYPUS, CVE-2020-8694).")
         .only(NODE),
@@ -170,7 +193,7 @@ const AFTER_METERS: &[Flag] = &[
     Flag::new(WORKLOAD, "workload.max", Kind::Number, Preset::Value("5000"),
         "How many workloads have series of their own; those beyond go into container=\"_folded\".").only(NODE),
     Flag::new(WORKLOAD, "systemd.units", SWITCH, Preset::Value("auto"),
-        "Whether systemd units have series; auto: where no kubelet runs."),
+        "Whether systemd units have series; auto: where no kubelet runs.").only(LOCAL),
     Flag::new(WORKLOAD, "kubernetes.identity-timeout", Kind::Duration, Preset::Value("1m"),
         "How long a new workload's energy is held back for want of its name (today: Slurm jobs named by SLUID).").only(NODE),
     Flag::new(ATTRIBUTION, "attribution.idle", Kind::Choice(names::<IdlePolicy>), Preset::Value("usage"),
@@ -178,9 +201,38 @@ const AFTER_METERS: &[Flag] = &[
     Flag::new(ATTRIBUTION, "attribution.idle-watts", Kind::ComponentWatts, Preset::Derived("learned"),
         "The idle floor of a component (cpu, dram, gpu, other), as in cpu=35, instead of the learned one.")
         .repeatable().only(NODE),
-    Flag::new(LOG, "log.format", FORMAT, Preset::Value("text"), "How log lines are written.").only(NODE),
+    Flag::new(GRID, "grid.zone", Kind::Form("ZONE"), Preset::Derived("none"),
+        "A zone of the electricity grid, as in DE, US-CAL-CISO or aws:eu-central-1 (noether zones lists them). Of node: where it draws its power; of grid: each zone that it serves.")
+        .repeatable().only(SERVERS),
+    Flag::new(GRID, "grid.provider", PROVIDER, Preset::Derived("none: only what is shipped"),
+        "Who is asked for carbon intensity; for each zone and signal the first one of the list that covers it.")
+        .repeatable().only(SERVERS),
+    Flag::new(GRID, "grid.url", Kind::Form("[PROVIDER=]URL"), Preset::Derived("the provider's own"),
+        "Another endpoint of a provider, or the path of the provider file. Without a name: of the only provider.")
+        .repeatable().only(SERVERS),
+    Flag::new(GRID, "grid.token-file", Kind::Form("[PROVIDER=]PATH"), Preset::Derived("none"),
+        "A file with the token of a provider, or with USER:PASSWORD; read again when it changes.").repeatable().only(SERVERS),
+    Flag::new(GRID, "grid.token", Kind::Form("[PROVIDER=]TOKEN"), Preset::Derived("none"),
+        "The token of a provider, or USER:PASSWORD. Not on the command line, where all users of the machine can read it.")
+        .repeatable().only(SERVERS).secret(),
+    Flag::new(GRID, "grid.static", Kind::Form("[ZONE=]GRAMS"), Preset::Derived("none"),
+        "The intensity that the provider static gives, in gCO2eq per kWh; without a zone: of every zone.").repeatable().only(SERVERS),
+    Flag::new(GRID, "grid.max-age", Kind::Duration, Preset::Value("3h"),
+        "How old a live intensity may be; beyond, only the shipped average is served.").only(SERVERS),
+    Flag::new(GRID, "grid.basis", BASIS, Preset::Value("all"),
+        "Which emissions are served. The shipped rules take lifecycle where they find it: direct makes them take that.").only(SERVERS),
+    Flag::new(CARBON, "pue", Kind::Form("RATIO"), Preset::Derived("none: the rules take 1"),
+        "Power usage effectiveness: what the data centre draws per what its machines draw; 1 or more.").only(SERVERS),
+    Flag::new(CARBON, "energy.price", Kind::Form("USD"), Preset::Derived("none: no cost"),
+        "What a kilowatt-hour costs, in US dollars.").only(SERVERS),
+    Flag::new(CARBON, "carbon.social-cost", Kind::Form("COUNTRY:PERCENTILE=USD"), Preset::Derived("none"),
+        "Social cost of carbon in US dollars per tonne, as in USA:50=190. The rules take percentile 50.").repeatable().only(SERVERS),
+    Flag::new(CARBON, "budget", Kind::Pairs, Preset::Derived("none"),
+        "An energy or carbon budget, as in \"namespace=ml energy-kwh=500 carbon-kg=100 period=month\"; see docs/budgets.md.")
+        .repeatable().only(ONLY_GRID),
+    Flag::new(LOG, "log.format", FORMAT, Preset::Value("text"), "How log lines are written.").only(SERVERS),
     Flag::new(LOG, "log.level", Kind::Choice(names::<LogLevel>), Preset::Value("info"),
-        "The least severity that is logged.").only(NODE),
+        "The least severity that is logged.").only(SERVERS),
 ];
 
 /// The table.

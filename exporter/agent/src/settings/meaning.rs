@@ -3,18 +3,23 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use noether_core::budget::Budget;
+use noether_core::carbon::Pue;
+use noether_core::grid::SocialCost;
 use noether_core::ledger::Terms;
 use noether_core::node::Policy;
 use noether_core::reading::Component;
 use noether_core::units::Power;
 
-use super::Misuse;
+use super::budget;
 use super::choice::{Format, IdlePolicy, LogLevel, Switch, choice};
 use super::duration::duration;
 use super::flags::FLAGS;
-use super::given::Layers;
+use super::given::{Layers, Origin};
+use super::grid::GridSettings;
 use super::listen_address::{ListenAddress, listen_address};
 use super::value;
+use super::{Command, Misuse};
 
 /// Every setting, as the program uses it. A field is named as its flag.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +62,16 @@ pub struct Settings {
     pub idle: IdlePolicy,
     /// `--attribution.idle-watts`, each component at most once.
     pub idle_watts: Vec<(Component, Power)>,
+    /// `--grid.*`
+    pub grid: GridSettings,
+    /// `--pue`
+    pub pue: Option<Pue>,
+    /// `--energy.price`, in US dollars per kilowatt-hour.
+    pub usd_per_kwh: Option<f64>,
+    /// `--carbon.social-cost`
+    pub social_costs: Vec<SocialCost>,
+    /// `--budget`, each subject and period at most once.
+    pub budgets: Vec<Budget>,
     /// `--log.format`
     pub log_format: Format,
     /// `--log.level`
@@ -65,14 +80,14 @@ pub struct Settings {
 
 impl Settings {
     /// What was typed, as it is meant.
-    pub(super) fn from_layers(layers: &Layers) -> Result<Self, Misuse> {
+    pub(super) fn from_layers(layers: &Layers, command: Command) -> Result<Self, Misuse> {
         let sysfs = layers.one("path.sysfs", value::path)?;
         let cgroupfs = layers.optional("path.cgroupfs", value::path)?;
         Ok(Self {
             config_file: layers.optional("config.file", value::path)?,
             node_name: layers.optional("node.name", value::name)?,
             format: layers.one("format", choice)?,
-            listen_addresses: listen_addresses(layers)?,
+            listen_addresses: listen_addresses(layers, command)?,
             telemetry_path: layers.one("web.telemetry-path", value::url_path)?,
             max_connections: layers.one("web.max-connections", value::positive)?,
             procfs: layers.one("path.procfs", value::path)?,
@@ -88,6 +103,11 @@ impl Settings {
             identity_timeout: layers.one("kubernetes.identity-timeout", duration)?,
             idle: layers.one("attribution.idle", choice)?,
             idle_watts: idle_watts(layers)?,
+            grid: GridSettings::from_layers(layers, command)?,
+            pue: layers.optional("pue", value::pue)?,
+            usd_per_kwh: layers.optional("energy.price", value::usd)?,
+            social_costs: social_costs(layers)?,
+            budgets: budget::budgets(layers)?,
             log_format: layers.one("log.format", choice)?,
             log_level: layers.one("log.level", choice)?,
         })
@@ -106,9 +126,13 @@ impl Settings {
     }
 }
 
-fn listen_addresses(layers: &Layers) -> Result<Vec<ListenAddress>, Misuse> {
+fn listen_addresses(layers: &Layers, command: Command) -> Result<Vec<ListenAddress>, Misuse> {
     let name = "web.listen-address";
     let addresses = layers.list(name, listen_address)?;
+    if addresses.is_empty() && layers.origin(name) == Origin::Default {
+        let port = if command == Command::Grid { 18824 } else { 18823 };
+        return Ok(vec![ListenAddress { host: None, port }]);
+    }
     if addresses.is_empty() {
         return Err(Misuse::at(&layers.origin(name), name, "is an empty list; give it one address at least"));
     }
@@ -118,6 +142,19 @@ fn listen_addresses(layers: &Layers) -> Result<Vec<ListenAddress>, Misuse> {
 fn meters(layers: &Layers) -> Result<Vec<(&'static str, Switch)>, Misuse> {
     let names = FLAGS.iter().filter_map(|flag| Some((&*flag.name, flag.name.strip_prefix("meter.")?)));
     names.map(|(flag, meter)| Ok((meter, layers.one(flag, choice)?))).collect()
+}
+
+fn social_costs(layers: &Layers) -> Result<Vec<SocialCost>, Misuse> {
+    let name = "carbon.social-cost";
+    let costs = layers.list(name, value::social_cost)?;
+    for (index, cost) in costs.iter().enumerate() {
+        let same = |other: &&SocialCost| other.country == cost.country && other.percentile == cost.percentile;
+        if costs.iter().skip(index + 1).any(|other| same(&other)) {
+            let complaint = format!("names {}:{} twice; name it once", cost.country, cost.percentile);
+            return Err(Misuse::at(&layers.origin(name), name, &complaint));
+        }
+    }
+    Ok(costs)
 }
 
 fn idle_watts(layers: &Layers) -> Result<Vec<(Component, Power)>, Misuse> {

@@ -3,6 +3,7 @@
 //! In two stages: what was typed, with where it stood (`command_line`, `environment`, `file` → `given`), then what it
 //! means (`meaning`). So each complaint, of whatever stage, can name the place that has to be mended.
 
+mod budget;
 mod choice;
 mod command_line;
 mod duration;
@@ -10,6 +11,7 @@ mod environment;
 mod file;
 mod flags;
 mod given;
+mod grid;
 mod listen_address;
 mod meaning;
 mod misuse;
@@ -19,8 +21,9 @@ mod suggest;
 mod tests;
 mod value;
 
-pub use choice::{Format, IdlePolicy, LogLevel, Switch};
+pub use choice::{Bases, Format, IdlePolicy, LogLevel, Switch};
 pub use flags::{FLAGS, Flag, Kind, Preset};
+pub use grid::{GridProvider, GridSettings, GridZone};
 pub use listen_address::ListenAddress;
 pub use meaning::Settings;
 pub use misuse::Misuse;
@@ -37,19 +40,34 @@ use given::{Layer, Layers};
 pub enum Command {
     /// The node exporter.
     Node,
+    /// The exporter of carbon intensity, one per cluster.
+    Grid,
     /// What measures on this machine, what does not, and why.
     Doctor,
+    /// The shipped carbon intensities.
+    Zones,
+}
+
+/// What the command line orders, besides settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The command.
+    pub command: Command,
+    /// Its words, of those that take any.
+    pub words: Vec<String>,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Node, Self::Doctor];
+    pub const ALL: [Self; 4] = [Self::Node, Self::Grid, Self::Doctor, Self::Zones];
 
     /// As it is typed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Node => "node",
+            Self::Grid => "grid",
             Self::Doctor => "doctor",
+            Self::Zones => "zones",
         }
     }
 
@@ -57,9 +75,21 @@ impl Command {
     pub const fn summary(self) -> &'static str {
         match self {
             Self::Node => "Measures this node and serves what each workload used",
+            Self::Grid => {
+                "Serves the carbon intensity of grid zones, prices and budgets: one for a whole cluster"
+            }
+            Self::Zones => "Searches the shipped carbon intensities by zone, place or cloud region",
             Self::Doctor => {
                 "Lists every meter, workload source and permission: found or not, why, and the mend"
             }
+        }
+    }
+
+    /// What its words are, where it takes any.
+    const fn words(self) -> Option<&'static str> {
+        match self {
+            Self::Zones => Some("What to look for; all words have to match. Without any: everything"),
+            _ => None,
         }
     }
 
@@ -74,11 +104,12 @@ pub fn parse(
     arguments: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
     read_file: impl Fn(&Path) -> io::Result<Vec<u8>>,
-) -> Result<(Command, Settings), Misuse> {
-    let (command, typed) = command_line::read(arguments)?;
+) -> Result<(Order, Settings), Misuse> {
+    let (order, typed) = command_line::read(arguments)?;
     let above_file = Layers::above_defaults(vec![typed, environment::read(environment)?]);
     let file = file(&above_file, read_file)?;
-    Ok((command, Settings::from_layers(&above_file.with_file(file))?))
+    let settings = Settings::from_layers(&above_file.with_file(file), order.command)?;
+    Ok((order, settings))
 }
 
 /// What the file says, where one is named.

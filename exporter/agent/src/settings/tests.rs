@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use noether_core::reading::Component;
 use noether_core::units::Power;
+use noether_sources::grid::{Credential, Secret};
 use proptest::prelude::*;
 
 use super::*;
 
-type Parsed = Result<(Command, Settings), Misuse>;
+type Parsed = Result<(Order, Settings), Misuse>;
 
 const PATH: &str = "/etc/noether.yaml";
 
@@ -54,8 +55,8 @@ fn refused(parsed: Parsed, parts: &[&str]) {
 
 #[test]
 fn the_defaults_are_those_of_the_design() {
-    let (command, settings) = typed(&[]).unwrap();
-    assert_eq!(command, Command::Node);
+    let (order, settings) = typed(&[]).unwrap();
+    assert_eq!(order, Order { command: Command::Node, words: vec![] });
     let expected = Settings {
         config_file: None,
         node_name: None,
@@ -76,6 +77,16 @@ fn the_defaults_are_those_of_the_design() {
         identity_timeout: Duration::from_secs(60),
         idle: IdlePolicy::Usage,
         idle_watts: vec![],
+        grid: GridSettings {
+            zones: vec![],
+            providers: vec![],
+            max_age: Duration::from_secs(3 * 3600),
+            bases: Bases::All,
+        },
+        pue: None,
+        usd_per_kwh: None,
+        social_costs: vec![],
+        budgets: vec![],
         log_format: Format::Text,
         log_level: LogLevel::Info,
     };
@@ -84,11 +95,13 @@ fn the_defaults_are_those_of_the_design() {
 
 #[test]
 fn commands() {
-    assert_eq!(typed(&["node", "--node.name=a"]).unwrap().0, Command::Node);
-    let (command, settings) = typed(&["doctor", "--format", "json"]).unwrap();
-    assert_eq!((command, settings.format), (Command::Doctor, Format::Json));
-    refused(typed(&["docter"]), &["docter", "no such command", "node, doctor", "did you mean doctor?"]);
-    refused(typed(&["grid"]), &["grid", "no such command"]);
+    assert_eq!(typed(&["node", "--node.name=a"]).unwrap().0.command, Command::Node);
+    let (order, settings) = typed(&["doctor", "--format", "json"]).unwrap();
+    assert_eq!((order.command, settings.format), (Command::Doctor, Format::Json));
+    let (order, _) = typed(&["zones", "new", "york"]).unwrap();
+    assert_eq!(order, Order { command: Command::Zones, words: vec!["new".into(), "york".into()] });
+    refused(typed(&["docter"]), &["docter", "no such command", "grid, doctor", "did you mean doctor?"]);
+    refused(typed(&["grids"]), &["grids", "no such command"]);
     refused(typed(&["node", "doctor"]), &["doctor"]);
     refused(typed(&[""]), &[]);
     refused(typed(&["--log.level=info", "doctor"]), &["doctor"]);
@@ -115,7 +128,7 @@ fn help_and_version_are_no_errors() {
     for command in Command::ALL {
         let help = typed(&[command.name(), "--help"]).unwrap_err().to_string();
         for flag in FLAGS.iter() {
-            let offered = flag.commands.contains(&command);
+            let offered = flag.commands.contains(&command) && !flag.secret;
             assert_eq!(help.contains(&format!("--{} <", flag.name)), offered, "{} {help}", flag.name);
             assert!(!offered || help.contains(&*flag.help), "{}", flag.name);
         }
@@ -168,6 +181,12 @@ fn every_flag_is_read_alike_from_all_three() {
         ("kubernetes.identity-timeout", "2m"),
         ("attribution.idle", "requests"),
         ("attribution.idle-watts", "cpu=35"),
+        ("grid.zone", "DE"),
+        ("grid.provider", "uk"),
+        ("grid.max-age", "1h"),
+        ("grid.basis", "direct"),
+        ("energy.price", "0.25"),
+        ("carbon.social-cost", "USA:50=190"),
         ("log.format", "json"),
         ("log.level", "debug"),
     ] {
@@ -214,6 +233,82 @@ fn lists() {
         typed(&["--attribution.idle-watts=cpu=1", "--attribution.idle-watts=cpu=2"]),
         &["--attribution.idle-watts", "cpu twice"],
     );
+}
+
+#[test]
+fn the_grid() {
+    let of = |arguments: &[&str]| settings(typed(arguments)).grid;
+    let codes = |grid: &GridSettings| -> Vec<_> { grid.zones.iter().map(|zone| zone.code.clone()).collect() };
+    assert_eq!(codes(&of(&["grid", "--grid.zone=DE", "--grid.zone=US-CA"])), ["DE", "US-CA"]);
+    let port = |command| settings(typed(&[command])).listen_addresses.first().map(|address| address.port);
+    assert_eq!((port("node"), port("grid")), (Some(18823), Some(18824)));
+
+    let grid = of(&["grid", "--grid.provider=uk", "--grid.url=http://a?b=c", "--grid.token-file=/t"]);
+    let uk = grid.providers.first().unwrap();
+    let file = Credential::File("/t".into());
+    assert_eq!((uk.url.as_deref(), &uk.credential), (Some("http://a?b=c"), &file));
+    let two = &["grid", "--grid.provider=uk", "--grid.provider=eia", "--grid.url=eia=http://a"];
+    assert_eq!(of(two).providers.last().unwrap().url.as_deref(), Some("http://a"));
+    let secret = all(&["--grid.provider=eia"], &[("NOETHER_GRID_TOKEN", "s3cret")], None);
+    let grid = settings(secret).grid;
+    assert_eq!(grid.providers.first().unwrap().credential, Credential::Given(Secret::new("s3cret")));
+    assert!(!format!("{grid:?}").contains("s3cret"));
+    // What no table knows is right where it has a value of its own.
+    assert_eq!(
+        codes(&of(&["--grid.provider=static", "--grid.static=my-dam=5", "--grid.zone=my-dam"])),
+        ["my-dam"]
+    );
+
+    let all_zones = of(&[
+        "grid",
+        "--grid.provider=static",
+        "--grid.zone=DE",
+        "--grid.zone=FR",
+        "--grid.static=7",
+        "--grid.static=FR=8",
+    ]);
+    assert_eq!(all_zones.providers.first().unwrap().url.as_deref(), Some("DE=7,FR=8"));
+
+    for (arguments, parts) in [
+        (&["--grid.zone=Germny"][..], &["--grid.zone", "Germny", "DE"][..]),
+        (&["--grid.zone="], &["--grid.zone"]),
+        (&["--grid.zone=DE", "--grid.zone=FR"], &["--grid.zone", "one", "noether grid"]),
+        (&["grid", "--grid.zone=DE", "--grid.zone=DE"], &["--grid.zone", "once"]),
+        (&["--grid.provider=electricitymap"], &["--grid.provider", "did you mean electricitymaps?"]),
+        (&["--grid.provider=uk", "--grid.provider=uk"], &["--grid.provider", "twice"]),
+        (&["--grid.url=http://a"], &["--grid.url", "--grid.provider"]),
+        (&["--grid.provider=uk", "--grid.provider=eia", "--grid.url=http://a"], &["--grid.url", "PROVIDER="]),
+        (&["--grid.provider=uk", "--grid.url=eia=http://a"], &["--grid.url", "eia", "not asked"]),
+        (&["--grid.token=s3cret"], &["--grid.token", "secret", "NOETHER_GRID_TOKEN"]),
+        (&["--grid.static=DE=-1"], &["--grid.static", "250.7"]),
+        (&["--grid.static=DE=99999"], &["--grid.static", "250.7"]),
+        (&["--grid.static=7"], &["--grid.static", "--grid.provider=static"]),
+        (&["--grid.max-age=soon"], &["--grid.max-age"]),
+        (&["--pue=0.5"], &["--pue", "1.58"]),
+        (&["--energy.price=-1"], &["--energy.price"]),
+        (&["--budget=namespace=ml energy-kwh=1"], &["--budget", "noether grid"]),
+        (&["--carbon.social-cost=USA:50=1", "--carbon.social-cost=USA:50=2"], &["USA:50 twice"]),
+    ] {
+        refused(typed(arguments), parts);
+    }
+}
+
+#[test]
+fn budgets() {
+    let listed = "budget:\n- namespace: ml\n  energy-kwh: 500\n  period: month\n- job_id=42 energy-kwh=0.5\n";
+    let file = Some(listed.as_bytes());
+    let by_file = settings(all(&["grid", "--config.file", PATH], &[], file)).budgets;
+    let first = "--budget=namespace=ml energy-kwh=500";
+    assert_eq!(by_file, settings(typed(&["grid", first, "--budget=job_id=42 energy-kwh=0.5"])).budgets);
+    assert_eq!(by_file.len(), 2);
+    refused(
+        filed("budget:\n- namespace: ml\n  energy-kwh: [1]\n"),
+        &["yaml:3: budget", "energy-kwh", "plain"],
+    );
+    refused(filed("budget:\n- namespace: ml\n  energy-kwh: much\n"), &["yaml:2: budget", "energy-kwh=much"]);
+    refused(filed("budget: {namespace: ml}\n"), &["yaml:1: budget"]);
+    refused(typed(&["grid", first, first]), &["--budget", "namespace=ml has two for one month"]);
+    assert_eq!(settings(filed("pue: 1.58")).pue.map(noether_core::carbon::Pue::ratio), Some(1.58));
 }
 
 #[test]

@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use noether_core::carbon::Pue;
+use noether_core::grid::SocialCost;
 use noether_core::reading::Component;
 use noether_core::units::Power;
 
@@ -16,6 +18,9 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// More than any machine draws: what is beyond is a slip of the unit.
 const MOST_WATTS: f64 = 1e6;
+
+/// No data centre wastes nine of ten: what is beyond is a slip of the decimal point.
+const MOST_PUE: f64 = 10.0;
 
 /// Reads the time between two ticks.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
@@ -81,9 +86,53 @@ pub(super) fn component_watts(text: &str) -> Result<(Component, Power), String> 
     Ok((component, Power::from_watts(watts.ok_or_else(wrong)?)))
 }
 
+/// Reads a number of plain digits, with or without a decimal point.
+pub(super) fn decimal(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse::<f64>().ok().filter(|number| plain && number.is_finite())
+}
+
+/// Reads a power usage effectiveness.
+pub(super) fn pue(text: &str) -> Result<Pue, String> {
+    let ratio = decimal(text).filter(|ratio| *ratio <= MOST_PUE);
+    ratio
+        .and_then(Pue::from_ratio)
+        .ok_or_else(|| format!("is not a ratio from 1 to {MOST_PUE}, such as 1.58"))
+}
+
+/// Reads an amount of US dollars.
+pub(super) fn usd(text: &str) -> Result<f64, String> {
+    decimal(text).ok_or_else(|| "is not an amount of US dollars such as 0.25".into())
+}
+
+/// Reads a social cost of carbon: `USA:50=190`.
+pub(super) fn social_cost(text: &str) -> Result<SocialCost, String> {
+    let wrong =
+        || "is not COUNTRY:PERCENTILE=USD with a country's three letters, such as USA:50=190".to_owned();
+    let (whose, usd) = text.split_once('=').ok_or_else(wrong)?;
+    let (country, percentile) = whose.split_once(':').ok_or_else(wrong)?;
+    let is_country = country.len() == 3 && country.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_percentile = decimal(percentile).is_some_and(|percent| (0.0..=100.0).contains(&percent));
+    let usd_per_tonne = decimal(usd).filter(|_| is_country && is_percentile).ok_or_else(wrong)?;
+    Ok(SocialCost { country: country.into(), percentile: percentile.into(), usd_per_tonne })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ratios_and_costs() {
+        assert_eq!(pue("1.58").map(Pue::ratio), Ok(1.58));
+        for wrong in ["0.9", "1e1", "-1", "inf", "", "11", "158%"] {
+            assert!(pue(wrong).unwrap_err().contains("1.58"), "{wrong:?}");
+        }
+        let cost = social_cost("USA:16.7=0.5").unwrap();
+        assert_eq!((&*cost.country, &*cost.percentile, cost.usd_per_tonne), ("USA", "16.7", 0.5));
+        for wrong in ["USA=5", "USA:50", "US:50=5", "usa:50=5", "USA:500=5", "USA:50=-5", "USA:50=5$"] {
+            assert!(social_cost(wrong).unwrap_err().contains("USA:50=190"), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn intervals_below_the_least_are_refused_with_the_reason() {

@@ -1,0 +1,59 @@
+//! The command `grid`: serves what is known of the electricity grid, for a whole cluster.
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use noether_core::grid::Grid;
+use noether_core::snapshot::Generation;
+use noether_core::vitals::Vitals;
+use noether_exposition::prometheus;
+
+use crate::grid_board::GridBoard;
+use crate::http::{Format, Server, Show};
+use crate::serve::{Bound, exit, raise_descriptor_limit, server};
+use crate::settings::{Command, Settings};
+use crate::vitals::Process;
+use crate::{clock, log};
+
+/// What is shown: the board as it is now. There is no tick, because nothing is measured.
+struct Page {
+    board: Arc<GridBoard>,
+    process: Process,
+    server: OnceLock<Server>,
+}
+
+impl Show for Page {
+    /// A second: within it, whoever asks gets the same page.
+    fn generation(&self) -> Option<Generation> {
+        Some(Generation::new(clock::unix().as_secs()))
+    }
+
+    fn render(&self, format: Format, page: &mut Vec<u8>) -> Option<Generation> {
+        let now = Duration::from_secs(clock::unix().as_secs());
+        let mut grid = Grid::default();
+        self.board.tell(now, &mut grid);
+        let mut vitals = Vitals::default();
+        let facts = self.server.get().map(Server::facts).unwrap_or_default();
+        self.process.tell(&mut vitals, &facts);
+        prometheus::render_grid(&vitals, &grid, format, page);
+        Some(Generation::new(now.as_secs()))
+    }
+}
+
+/// Runs the exporter until it is told to end.
+pub fn run(settings: &Settings) -> ExitCode {
+    log::start(settings.log_format, settings.log_level);
+    exit(serve(settings))
+}
+
+fn serve(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
+    let process = Process::new(raise_descriptor_limit());
+    let board = Arc::new(GridBoard::new(settings, Command::Grid)?);
+    let bound = Bound::new(settings)?;
+    let page = Arc::new(Page { board: Arc::clone(&board), process, server: OnceLock::new() });
+    let server = server(settings, "Noether: the grid".into(), Arc::clone(&page) as _);
+    // It is empty: nobody else sets it.
+    let _ = page.server.set(server.clone());
+    bound.serve(&server, &board, || Ok(()))
+}
