@@ -10,6 +10,7 @@
 
 mod accuracy;
 mod bad_input;
+mod carbon;
 mod command_line;
 mod docs;
 mod doctor;

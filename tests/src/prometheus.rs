@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -75,9 +76,24 @@ impl Prometheus {
 
     /// Starts one and waits until it is ready. `replica` becomes an external label: it shifts the phase of its scrapes.
     pub fn start(jobs: &[Job], replica: &str) -> Self {
+        Self::configured(&configuration(jobs, replica))
+    }
+
+    /// The same, recording by `rules` every `interval`. Each job is a node of its name, but for `grid`, which is none.
+    pub fn recording(jobs: &[Job], rules: &[PathBuf], interval: &str) -> Self {
+        let mut text = format!("global: {{evaluation_interval: {interval}}}\n");
+        writeln!(text, "rule_files: {rules:?}\nscrape_configs:").expect("a string");
+        for job in jobs {
+            let labels = if job.name == "grid" { String::new() } else { format!("node: {:?}", job.name) };
+            writeln!(text, "{}, labels: {{{labels}}}}}]", scrape(job)).expect("a string");
+        }
+        Self::configured(&text)
+    }
+
+    fn configured(configuration: &str) -> Self {
         let folder = crate::machine::scratch();
         let config = folder.path().join("prometheus.yml");
-        fs::write(&config, configuration(jobs, replica)).expect("prometheus.yml");
+        fs::write(&config, configuration).expect("prometheus.yml");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let address = format!("127.0.0.1:{port}");
         let mut child = Command::new("prometheus")
@@ -150,15 +166,18 @@ impl Drop for Prometheus {
 
 fn configuration(jobs: &[Job], replica: &str) -> String {
     let mut text = format!("global:\n  external_labels: {{replica: {replica:?}}}\nscrape_configs:\n");
-    for Job { name, target, interval } in jobs {
-        writeln!(
-            text,
-            "  - job_name: {name:?}\n    honor_labels: true\n    scrape_interval: {interval}\n    \
-             scrape_timeout: {interval}\n    static_configs: [{{targets: [{target:?}]}}]"
-        )
-        .expect("a string");
+    for job in jobs {
+        writeln!(text, "{}}}]", scrape(job)).expect("a string");
     }
     text
+}
+
+/// One entry of `scrape_configs`, open within its target.
+fn scrape(Job { name, target, interval }: &Job) -> String {
+    format!(
+        "  - job_name: {name:?}\n    honor_labels: true\n    scrape_interval: {interval}\n    \
+         scrape_timeout: {interval}\n    static_configs: [{{targets: [{target:?}]"
+    )
 }
 
 fn series(value: &Value) -> Series {
