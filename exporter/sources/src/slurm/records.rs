@@ -27,6 +27,8 @@ const NUMBER: &str = "SLURM_JOB_ID";
 const SLUID: &str = "SLURM_JOB_SLUID";
 const UID: &str = "SLURM_JOB_UID";
 
+const ROOT: &str = "0";
+
 /// No file of a prolog is longer.
 const LONGEST_FILE: u64 = 64 << 10;
 
@@ -129,11 +131,13 @@ impl Records {
         let environment = Variables::of_process(read(&folder.join("environ"), LONGEST_ENVIRONMENT)?);
         let number = id(environment.of(NUMBER)?)?;
         let file = if certain.number.is_none() { self.file(&number) } else { None };
-        let number = certain.number.clone().unwrap_or(number);
-        let certain = Certain { number: Some(number), uid: Some(owner), sluid: certain.sluid.clone() };
+        let number = Some(certain.number.clone().unwrap_or(number));
+        let claimed = Certain { number, uid: Some(Arc::clone(&owner)), sluid: certain.sluid.clone() };
         // A number that is another user's, by the file that goes with it, is not its own.
-        let fits = certain.admits(&environment) && file.as_ref().is_none_or(|file| certain.admits(file));
-        fits.then_some(Told { environment, certain, file })
+        let fits = claimed.admits(&environment) && file.as_ref().is_none_or(|file| claimed.admits(file));
+        // A program that runs as root at a user's wish makes nobody root's.
+        let uid = if &*owner == ROOT { certain.uid.clone() } else { claimed.uid };
+        fits.then_some(Told { environment, certain: Certain { uid, ..claimed }, file })
     }
 }
 
@@ -243,7 +247,10 @@ fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
 pub(super) mod tests {
     use super::*;
 
-    /// A host whose processes belong to whoever runs the test.
+    /// Who owns processes where root runs the test.
+    const SOMEBODY: u32 = 1000;
+
+    /// A host whose processes belong to whoever runs the test, but not to root.
     pub(crate) struct Fixture {
         _root: tempfile::TempDir,
         pub(crate) records: Records,
@@ -265,6 +272,9 @@ pub(super) mod tests {
             let folder = self.records.procfs.join(pid.to_string());
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("environ"), content).unwrap();
+            if rustix::process::getuid().is_root() {
+                std::os::unix::fs::chown(&folder, Some(SOMEBODY), None).unwrap();
+            }
         }
 
         /// All of its info, `label=value` each, in front of that its number.
@@ -288,7 +298,8 @@ pub(super) mod tests {
 
     /// Who owns the fixture's processes.
     fn me() -> String {
-        rustix::process::getuid().as_raw().to_string()
+        let uid = rustix::process::getuid();
+        if uid.is_root() { SOMEBODY.to_string() } else { uid.as_raw().to_string() }
     }
 
     #[test]
@@ -346,6 +357,17 @@ pub(super) mod tests {
         assert_eq!(fixture.said(&number("42", Some("4242")), &[7]), "nothing", "another user's process");
         fixture.file("42", "SLURM_JOB_UID=4242\nSLURM_JOB_USER=ada\n");
         assert_eq!(fixture.said(&number("42", None), &[7]), "42 user_id=4242 user=ada");
+    }
+
+    #[test]
+    fn who_can_run_a_program_as_root_is_not_root() {
+        let fixture = Fixture::new();
+        fixture.environment(7, b"SLURM_JOB_ID=42\0SLURM_JOB_UID=0\0SLURM_JOB_PARTITION=main\0");
+        if std::os::unix::fs::chown(fixture.records.procfs.join("7"), Some(0), None).is_ok() {
+            assert_eq!(fixture.said(&number("42", None), &[7]), "42 partition=main");
+            assert_eq!(fixture.said(&number("42", Some("0")), &[7]), "42 user_id=0 partition=main");
+            assert_eq!(fixture.said(&number("42", Some("1000")), &[7]), "nothing");
+        }
     }
 
     #[test]
