@@ -171,7 +171,7 @@ impl Certain {
     fn admits(&self, record: &Variables) -> bool {
         let certain = [(&self.number, NUMBER), (&self.sluid, SLUID), (&self.uid, UID)];
         certain.into_iter().all(|(value, variable)| match (value, record.of(variable)) {
-            (Some(value), Some(said)) => value.as_bytes() == said,
+            (Some(value), Some(said)) => said.is_empty() || value.as_bytes() == said,
             _ => true,
         })
     }
@@ -382,7 +382,7 @@ pub(super) mod tests {
         assert_eq!(fixture.said(&job, &[7]), "nothing", "it pretends to be another user's job");
         fixture.environment(7, b"SLURM_JOB_ID=99\0SLURM_JOB_SLUID=s5K1KKYAYG5D01\0");
         assert_eq!(fixture.said(&job, &[7]), "nothing");
-        fixture.file("s5K1KKYAYG5D00", "SLURM_JOB_ID=98\nSLURM_JOB_USER=ada\n");
+        fixture.file("s5K1KKYAYG5D00", "SLURM_JOB_ID=98\nSLURM_JOB_SLUID=\nSLURM_JOB_USER=ada\n");
         assert_eq!(fixture.said(&job, &[7]), "98 user=ada");
     }
 
