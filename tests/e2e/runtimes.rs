@@ -147,6 +147,8 @@ fn slurm_jobs_pay_by_their_cpu_time() {
     let options = ["--job-name=fit a\"curve", "--account=physics"];
     // Its processes say that they are others'; the prolog does not.
     let forged = format!("exec env SLURM_JOB_USER=eve SLURM_JOB_PARTITION=others sh -c '{WORK} work'");
+    // It wants so little that it gets that on a busy machine too, where the kernel gives each session the same.
+    let forged = forged.replace("20000", "2500");
     let jobs = [slurm.batch(&options, &format!("{WORK} work & work & wait")), slurm.interactive(&forged)];
     let joules = |scrape: &Scrape| [0, 1].map(|i| scrape.joules(&format!("job/slurm/{}", jobs[i]), "cpu"));
     let seconds = |scrape: &Scrape| [0, 1].map(|i| job_seconds(scrape, &jobs[i]));
@@ -172,7 +174,7 @@ fn slurm_jobs_pay_by_their_cpu_time() {
     for (i, spent) in spent.iter().enumerate() {
         within(0.03, seconds(&after)[i] - seconds(&before)[i], *spent, "CPU seconds of a job");
     }
-    assert!(spent[0] > 1.3 * spent[1], "two loops do about twice the work of one: {spent:?}");
+    assert!(spent[0] > 1.3 * spent[1], "two loops do far more than a lazy one: {spent:?}");
     within(0.03, charged[0] / charged[1], spent[0] / spent[1], "energy of one by the other's");
 
     for job in &jobs {
@@ -187,6 +189,6 @@ fn slurm_jobs_pay_by_their_cpu_time() {
     let later = watch.ticked();
     assert_eq!((seconds(&later), joules(&later)), (seconds(&last), joules(&last)), "they stay as they ended");
     named(&later, &jobs[0], &info);
-    let left = fs::read_dir(slurm.jobs_folder()).expect("the folder").count();
-    assert_eq!(left, 0, "the epilog cleans up");
+    let left = || fs::read_dir(slurm.jobs_folder()).expect("the folder").count();
+    until("the epilog has cleaned up", || (left() == 0).then_some(()));
 }
