@@ -20,4 +20,5 @@ mod http;
 mod prometheus;
 mod real_cgroups;
 mod runtimes;
+mod slurm;
 mod watch;

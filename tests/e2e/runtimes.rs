@@ -1,5 +1,6 @@
 //! Real runtimes of this machine: containers of Podman, jobs of Slurm, measured by the model.
 
+use std::fs;
 use std::process;
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,7 +17,11 @@ use crate::watch::Watch;
 const BUSY: &str = "while :; do :; done";
 
 fn exporter(interval: &str) -> Exporter {
-    let flags = ["--meter.rapl=off", "--meter.rapl_mmio=off", "--meter.model=on"].map(str::to_owned);
+    exporter_with(interval, "--slurm.jobs-folder=/nonexistent")
+}
+
+fn exporter_with(interval: &str, flag: &str) -> Exporter {
+    let flags = ["--meter.rapl=off", "--meter.rapl_mmio=off", "--meter.model=on", flag].map(str::to_owned);
     Exporter::start(&[flags.as_slice(), &[format!("--sample.interval={interval}")]].concat())
 }
 
@@ -114,6 +119,21 @@ fn a_podman_container_in_a_pods_cgroup_is_the_pods() {
 const WORK: &str =
     "work() { while :; do n=0; while [ $n -lt 20000 ]; do n=$((n+1)); done; sleep 0.02; done; }; ";
 
+/// A label of the one info series of a job.
+fn info_of(scrape: &Scrape, job: &str, label: &str) -> Option<String> {
+    let mut series = scrape.samples("noether_job_info").filter(|sample| sample.label("job_id") == job);
+    let (one, other) = (series.next()?, series.next());
+    assert!(other.is_none(), "two series of job {job}: {}", scrape.text);
+    Some(one.label(label).to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Checks that a job of root's has these names.
+fn named(scrape: &Scrape, job: &str, names: &[(&str, &str)]) {
+    for (label, value) in [("scheduler", "slurm"), ("user_id", "0")].iter().chain(names) {
+        assert_eq!(info_of(scrape, job, label).as_deref(), Some(*value), "{label}: {}", scrape.text);
+    }
+}
+
 #[test]
 fn slurm_jobs_pay_by_their_cpu_time() {
     let _guard = alone();
@@ -121,11 +141,15 @@ fn slurm_jobs_pay_by_their_cpu_time() {
         Ok(slurm) => slurm,
         Err(why) => return cannot_run("slurm_jobs_pay_by_their_cpu_time", &why),
     };
-    let exporter = exporter("200ms");
+    let exporter = exporter_with("200ms", &format!("--slurm.jobs-folder={}", slurm.jobs_folder()));
     let mut watch = Watch::new(&exporter);
     watch.settled();
-    let jobs =
-        [slurm.batch(&format!("{WORK} work & work & wait")), slurm.interactive(&format!("{WORK} work"))];
+    let options = ["--job-name=fit a\"curve", "--account=physics"];
+    // Its processes say that they are others'; the prolog does not.
+    let forged = format!("exec env SLURM_JOB_USER=eve SLURM_JOB_PARTITION=others sh -c '{WORK} work'");
+    // It wants so little that it gets that on a busy machine too, where the kernel gives each session the same.
+    let forged = forged.replace("20000", "2500");
+    let jobs = [slurm.batch(&options, &format!("{WORK} work & work & wait")), slurm.interactive(&forged)];
     let joules = |scrape: &Scrape| [0, 1].map(|i| scrape.joules(&format!("job/slurm/{}", jobs[i]), "cpu"));
     let seconds = |scrape: &Scrape| [0, 1].map(|i| job_seconds(scrape, &jobs[i]));
     let truth = || [0, 1].map(|i| used(&slurm.cgroup_of(&jobs[i])).expect("the job's cgroup"));
@@ -136,14 +160,21 @@ fn slurm_jobs_pay_by_their_cpu_time() {
     let (after, to) = (watch.ticked(), truth());
     let spent = [0, 1].map(|i| to[i] - from[i]);
     let charged = [0, 1].map(|i| joules(&after)[i] - joules(&before)[i]);
-    for job in &jobs {
-        let labels = [("scheduler", "slurm"), ("job_id", job.as_str()), ("user_id", "0")];
-        assert_eq!(after.value("noether_job_info", &labels), Some(1.0), "{}", after.text);
+    for (job, name) in jobs.iter().zip(["fit a\"curve", "step0"]) {
+        let labels = [("user", "root"), ("partition", "main"), ("job_name", name)];
+        named(&after, job, &labels);
     }
+    // Without the prolog's files, all is from the environment.
+    let other = self::exporter("200ms");
+    let info =
+        [("user", "root"), ("account", "physics"), ("partition", "main"), ("job_name", "fit a\"curve")];
+    let shown = other.scrape_until("the job is named", |scrape| info_of(scrape, &jobs[0], "user").is_some());
+    named(&shown, &jobs[0], &info);
+    drop(other);
     for (i, spent) in spent.iter().enumerate() {
         within(0.03, seconds(&after)[i] - seconds(&before)[i], *spent, "CPU seconds of a job");
     }
-    assert!(spent[0] > 1.3 * spent[1], "two loops do about twice the work of one: {spent:?}");
+    assert!(spent[0] > 1.3 * spent[1], "two loops do far more than a lazy one: {spent:?}");
     within(0.03, charged[0] / charged[1], spent[0] / spent[1], "energy of one by the other's");
 
     for job in &jobs {
@@ -157,4 +188,7 @@ fn slurm_jobs_pay_by_their_cpu_time() {
     watch.during(Duration::from_secs(1));
     let later = watch.ticked();
     assert_eq!((seconds(&later), joules(&later)), (seconds(&last), joules(&last)), "they stay as they ended");
+    named(&later, &jobs[0], &info);
+    let left = || fs::read_dir(slurm.jobs_folder()).expect("the folder").count();
+    until("the epilog has cleaned up", || (left() == 0).then_some(()));
 }

@@ -50,8 +50,9 @@ impl Slurm {
     }
 
     /// Submits a shell script as a batch job; its number.
-    pub fn batch(&self, script: &str) -> String {
-        let said = self.ask("sbatch", &["--parsable", "--chdir=/", "--output=/dev/null", "--wrap", script]);
+    pub fn batch(&self, options: &[&str], script: &str) -> String {
+        let usual = ["--parsable", "--chdir=/", "--output=/dev/null", "--wrap", script];
+        let said = self.ask("sbatch", &[options, &usual].concat());
         said.unwrap_or_else(|why| panic!("{why}")).trim().to_owned()
     }
 
@@ -65,6 +66,11 @@ impl Slurm {
             let id = self.ask("squeue", &["--noheader", "--format=%A", "--name", &name]).ok()?;
             Some(id.trim().to_owned()).filter(|id| !id.is_empty())
         })
+    }
+
+    /// Where its prolog writes what jobs are called.
+    pub fn jobs_folder(&self) -> String {
+        self.path("jobs")
     }
 
     /// Kills a job.
@@ -96,8 +102,21 @@ impl Slurm {
         let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
         let ports = [free(), free()].map(|socket| socket.local_addr().expect("an address").port());
         fs::write(self.path("slurm.conf"), self.configuration(ports)).expect("slurm.conf");
+        self.scripts();
         let cgroup = "CgroupMountpoint=/sys/fs/cgroup\nCgroupPlugin=cgroup/v1\nCgroupAutomount=no\n";
         fs::write(self.path("cgroup.conf"), cgroup).expect("cgroup.conf");
+    }
+
+    /// The prolog and the epilog that the documentation proposes, with this cluster's folder.
+    fn scripts(&self) {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/slurm.md");
+        let page = fs::read_to_string(page).expect("docs/slurm.md");
+        let scripts = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for (name, script) in ["prolog", "epilog"].into_iter().zip(scripts) {
+            let script = script.replace("/run/noether/jobs", &self.jobs_folder());
+            fs::write(self.path(name), script).expect("a script");
+            fs::set_permissions(self.path(name), Permissions::from_mode(0o755)).expect("chmod");
+        }
     }
 
     /// Both daemons on the loopback address; more processors than there may be, so that every job starts at once.
@@ -130,6 +149,8 @@ impl Slurm {
              SchedulerType=sched/builtin\n\
              SchedulerParameters=batch_sched_delay=0\n\
              KillWait=2\n\
+             Prolog={folder}/prolog\n\
+             Epilog={folder}/epilog\n\
              SlurmdParameters=config_overrides\n\
              NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={daemon} CPUs=8\n\
              PartitionName=main Nodes=ALL Default=YES\n"

@@ -102,7 +102,7 @@ impl Crank {
             stat: Told::new("stat", Stat::new(&machine)),
             meminfo: Told::new("meminfo", Meminfo::new(&machine)),
             cgroups: Told::new("cgroup", None),
-            jobs: Jobs::new(&machine),
+            jobs: Jobs::new(&machine, &settings.jobs_folder),
             topology: Topology::read(&machine),
             cpu: CpuTimes::default(),
             usage: NodeUsage::default(),
@@ -160,7 +160,7 @@ impl Crank {
         self.node.advance(&sample, &self.jobs, &publication, &mut page.snapshot);
         faults.iter().for_each(|error| once.warn(error));
         if let Some(tree) = &self.cgroups.source {
-            self.jobs.ask(|id| tree.pids(id));
+            self.jobs.ask(at, |id| tree.pids(id));
         }
         let accounted = clock::now();
         self.tell(&mut page, &audience.facts());

@@ -171,6 +171,15 @@ impl Ledger {
         id
     }
 
+    /// The info of the account with these labels, as it is known now; of nobody, where there is none.
+    pub fn describe(&mut self, key: &Key, info: &Info) {
+        if let Some(id) = self.by_key.get(key).copied()
+            && let Some(account) = self.account(id)
+        {
+            account.info = Arc::new(info.clone());
+        }
+    }
+
     /// One workload of the account has ended, and all that it used has been charged.
     pub fn leave(&mut self, id: AccountId) {
         if let Some(account) = self.account(id) {

@@ -18,6 +18,12 @@ use crate::workload::{Identity, Info, Key, Workload};
 pub trait Names: fmt::Debug {
     /// What is known of the workload.
     fn identify(&self, workload: &Workload) -> Identity;
+
+    /// What came to be known since the last tick of workloads that are identified already: the whole of their info. The
+    /// labels that they are charged under stay as they are.
+    fn news(&self) -> &[(Key, Info)] {
+        &[]
+    }
 }
 
 /// No source of names: every workload goes under its ids at once.
@@ -59,6 +65,9 @@ impl Roster {
     /// Opens accounts for the workloads that are new in the sample, and asks again for the names that are missing.
     pub fn meet(&mut self, sample: &Sample<'_>, names: &dyn Names, usage: &mut Usage, ledger: &mut Ledger) {
         self.ask_again(sample.at, names, usage, ledger);
+        for (key, info) in names.news() {
+            ledger.describe(key, info);
+        }
         self.members.resize(sample.cgroups.len(), None);
         for (id, cgroup) in (0..).zip(sample.cgroups) {
             if cgroup.birth != Birth::Earlier {
@@ -189,9 +198,12 @@ fn labels(identity: Identity, workload: &Workload) -> Option<(Key, Info)> {
     }
 }
 
-/// A container inside a job is the container's; its info carries the job.
+/// A container inside a job is the container's; its info carries the job. A job's own info has these labels already.
 fn enclosing_job(cgroups: &[Cgroup], cgroup: &Cgroup) -> Info {
     let is_job = |cgroup: &Cgroup| matches!(cgroup.workload.as_deref(), Some(Workload::Job { .. }));
+    if is_job(cgroup) {
+        return Info::new();
+    }
     let job = cgroup.parent.and_then(|parent| Hierarchy::nearest(cgroups, parent, is_job));
     let job = job.and_then(|job| cgroups.get(job as usize)).and_then(|job| job.workload.as_deref());
     match job.map(Workload::key_by_id) {

@@ -19,7 +19,7 @@ use noether_core::roster::{Names, NoNames};
 use noether_core::sample::{Birth, Cgroup, NodeUsage, Reserved, Sample, Sockets};
 use noether_core::snapshot::{Generation, Mode, Snapshot};
 use noether_core::units::{Energy, Power};
-use noether_core::workload::{Identity, Key, Workload};
+use noether_core::workload::{Identity, Info, JobId, Key, Workload};
 use proptest::prelude::*;
 
 const RANGE: u64 = 262_143_328_850;
@@ -495,6 +495,48 @@ fn energy_waits_for_its_name_and_is_not_dropped_with_the_workload() {
     }
     assert_eq!((bench.joules("never", Component::Cpu), bench.joules("short", Component::Cpu)), (10.0, 10.0));
     assert_eq!(bench.pending(Component::Cpu), 0.0);
+}
+
+/// News of a test.
+#[derive(Debug)]
+struct News(Vec<(Key, Info)>);
+
+impl Names for News {
+    fn identify(&self, _: &Workload) -> Identity {
+        Identity::Never
+    }
+
+    fn news(&self) -> &[(Key, Info)] {
+        &self.0
+    }
+}
+
+#[test]
+fn news_change_the_info_and_nothing_else() {
+    let job = |id: &str| Workload::Job { scheduler: "slurm", id: JobId::Number(id.into()), user: None };
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    // The second job runs inside the first: its own ids are not said twice.
+    bench.cgroups = vec![unit(""), unit("")];
+    bench.cgroups[0].workload = Some(Arc::new(job("1")));
+    bench.cgroups[1].workload = Some(Arc::new(job("2")));
+    bench.cgroups[1].parent = Some(0);
+    bench.settle();
+    bench.run(0, 500);
+    bench.busy(0, 500);
+    bench.add(0, 10.0);
+    let news = |id: &str, user: &str| (Key::job("slurm", id), vec![("user", Arc::from(user))]);
+    bench.tick_with(1.0, &News(vec![news("1", "ada"), news("9", "eve")]));
+    let infos = |bench: &Bench| -> Vec<String> {
+        bench.snapshot.rows.iter().map(|row| format!("{} {:?}", row.key.values[1], row.info)).collect()
+    };
+    assert_eq!(infos(&bench), ["1 [(\"user\", \"ada\")]", "2 []"]);
+    assert_eq!(bench.joules("1", Component::Cpu), 10.0);
+    bench.cgroups[0].gone = true;
+    bench.tick(1.0);
+    assert_eq!(infos(&bench)[0], "1 [(\"user\", \"ada\")]", "it keeps its names until it is retired");
+    bench.tick_with(1.0, &News(vec![news("1", "bob")]));
+    assert_eq!(infos(&bench)[0], "1 [(\"user\", \"bob\")]", "the newest counts");
 }
 
 #[test]

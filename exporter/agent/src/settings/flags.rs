@@ -177,7 +177,7 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(PATH, "path.cgroupfs", Kind::Path, Preset::Derived("<path.sysfs>/fs/cgroup"),
         "Where the cgroup hierarchies are mounted: v2 where it holds cgroup.controllers, else v1 or hybrid.").only(LOCAL),
     Flag::new(PATH, "path.rootfs", Kind::Path, Preset::Value("/"),
-        "Where the host's root is mounted. Nothing is read there yet: names of containers will be.").only(LOCAL),
+        "Where the host's root is mounted. Today only --slurm.jobs-folder is read there.").only(LOCAL),
     Flag::new(SAMPLE, "sample.interval", Kind::Duration, Preset::Value("1s"),
         "Time between two ticks, at least 100ms: finer energy readings leak secrets (PLATYPUS, CVE-2020-8694).")
         .only(NODE),
@@ -196,6 +196,8 @@ const AFTER_METERS: &[Flag] = &[
         "Whether systemd units have series; auto: where no kubelet runs.").only(LOCAL),
     Flag::new(WORKLOAD, "kubernetes.identity-timeout", Kind::Duration, Preset::Value("1m"),
         "How long a new workload's energy is held back for want of its name (today: Slurm jobs named by SLUID).").only(NODE),
+    Flag::new(WORKLOAD, "slurm.jobs-folder", Kind::Path, Preset::Value("/run/noether/jobs"),
+        "Where Slurm's prolog writes what a job is called, below --path.rootfs: one file for each job id.").only(NODE),
     Flag::new(ATTRIBUTION, "attribution.idle", Kind::Choice(names::<IdlePolicy>), Preset::Value("usage"),
         "Who is charged for the idle floor: each by its usage, each by what is reserved for it, or none.").only(NODE),
     Flag::new(ATTRIBUTION, "attribution.idle-watts", Kind::ComponentWatts, Preset::Derived("learned"),

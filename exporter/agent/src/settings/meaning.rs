@@ -58,6 +58,8 @@ pub struct Settings {
     pub systemd_units: Switch,
     /// `--kubernetes.identity-timeout`
     pub identity_timeout: Duration,
+    /// `--slurm.jobs-folder`, as the host sees it.
+    pub jobs_folder: PathBuf,
     /// `--attribution.idle`
     pub idle: IdlePolicy,
     /// `--attribution.idle-watts`, each component at most once.
@@ -101,6 +103,7 @@ impl Settings {
             max_workloads: layers.one("workload.max", value::number)?,
             systemd_units: layers.one("systemd.units", choice)?,
             identity_timeout: layers.one("kubernetes.identity-timeout", duration)?,
+            jobs_folder: layers.one("slurm.jobs-folder", value::path)?,
             idle: layers.one("attribution.idle", choice)?,
             idle_watts: idle_watts(layers)?,
             grid: GridSettings::from_layers(layers, command)?,

@@ -75,6 +75,7 @@ fn the_defaults_are_those_of_the_design() {
         max_workloads: 5000,
         systemd_units: Switch::Auto,
         identity_timeout: Duration::from_secs(60),
+        jobs_folder: "/run/noether/jobs".into(),
         idle: IdlePolicy::Usage,
         idle_watts: vec![],
         grid: GridSettings {
@@ -179,6 +180,7 @@ fn every_flag_is_read_alike_from_all_three() {
         ("workload.max", "0"),
         ("systemd.units", "on"),
         ("kubernetes.identity-timeout", "2m"),
+        ("slurm.jobs-folder", "/run/jobs"),
         ("attribution.idle", "requests"),
         ("attribution.idle-watts", "cpu=35"),
         ("grid.zone", "DE"),
