@@ -16,6 +16,8 @@ use noether_sources::pattern::PATTERNS;
 use noether_tests::outcome::cannot_run;
 use noether_tests::prometheus::Prometheus;
 
+use crate::rules;
+
 const GENERATED: &str = "<!-- Generated: NOETHER_BLESS=1 ./test docs:: writes it anew. -->\n\n";
 
 fn root() -> PathBuf {
@@ -166,7 +168,7 @@ fn configuration() {
 /// The pages that people write and read.
 fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md"), root().join("CHANGELOG.md")];
-    for folder in ["docs", "docs/decisions"] {
+    for folder in ["docs", "docs/alerts", "docs/decisions"] {
         let entries = fs::read_dir(root().join(folder)).expect("the folder").flatten();
         pages
             .extend(entries.map(|entry| entry.path()).filter(|path| path.extension() == Some("md".as_ref())));
@@ -178,6 +180,11 @@ fn pages() -> Vec<PathBuf> {
 fn every_name_exists() {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let crates = ["noether_core", "noether_sources", "noether_exposition", "noether_tests"];
+    // What stands between the colons of a recorded name.
+    let recorded: BTreeSet<String> = rules::names("- record:")
+        .iter()
+        .filter_map(|name| name.split(':').find(|part| part.starts_with("noether_")).map(str::to_owned))
+        .collect();
     let known = |name: &str| {
         let of = |metric: &Metric| {
             // A group of names, as `noether_meter_*`, or a series of a histogram.
@@ -185,7 +192,7 @@ fn every_name_exists() {
             let series = |rest: &str| ["", "_bucket", "_sum", "_count"].contains(&rest);
             group || name.strip_prefix(metric.name).is_some_and(series)
         };
-        crates.contains(&name) || METRICS.iter().any(of)
+        crates.contains(&name) || METRICS.iter().any(of) || recorded.contains(name)
     };
     let rules = root().join("docs/compat-rules.yaml");
     for path in pages().into_iter().chain([rules]) {
@@ -237,5 +244,4 @@ fn the_rules_say_what_they_promise() {
         assert!(output.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&said));
     };
     run(&["check", "rules", "docs/compat-rules.yaml"]);
-    run(&["test", "rules", "tests/rules/compat.yaml"]);
 }

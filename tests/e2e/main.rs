@@ -19,6 +19,7 @@ mod golden;
 mod http;
 mod prometheus;
 mod real_cgroups;
+mod rules;
 mod runtimes;
 mod slurm;
 mod watch;
