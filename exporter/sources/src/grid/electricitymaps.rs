@@ -8,7 +8,7 @@ use noether_core::carbon::{Basis, Observation, Signal};
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::provider::{Access, Asked, Need, Provider, Quote, Request};
+use super::provider::{Access, Asked, Need, Provider, Quote, Quotes, Request};
 use super::{json, uk};
 
 /// The provider.
@@ -41,7 +41,7 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
     Ok(request.with("auth-token", asked.token().to_owned()))
 }
 
-fn parse(asked: &Asked<'_>, body: &[u8]) -> Result<Vec<Quote>, Failure> {
+fn parse(asked: &Asked<'_>, body: &[u8]) -> Quotes {
     let answer = json::document(body, "the JSON of /v3/carbon-intensity/latest")?;
     if answer.pointer("/carbonIntensity").is_none() {
         return Err(json::wrong("carbonIntensity", &answer));

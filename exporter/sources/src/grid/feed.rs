@@ -58,8 +58,7 @@ pub(super) fn in_force(
     shown
 }
 
-/// Whether `quotes` hold a value to show; else why not. `theirs` is the time by the provider's own clock; where it is not
-/// known, no clock is blamed.
+/// Whether `quotes` hold a value to show; else why not. `theirs` is the time by the provider's own clock.
 pub(super) fn judge(
     quotes: &[Quote],
     now: Duration,
@@ -76,8 +75,7 @@ pub(super) fn judge(
     if at > now {
         let ahead = at.saturating_sub(now).as_secs();
         let text = format!("expected a value that holds now, found one that begins in {ahead} s");
-        let reason = if theirs.is_some() { Reason::Clock } else { Reason::NoData };
-        return Err(Failure::new(reason, text));
+        return Err(Failure::new(Reason::Clock, text));
     }
     let age = now.saturating_sub(newest.until.unwrap_or(at)).as_secs();
     let skew = theirs.map(|theirs| theirs.abs_diff(now)).filter(|skew| *skew > TOLERANCE);

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::failure::{Failure, Reason};
 use super::feed::{Feed, Stamp, in_force, judge};
 use super::plan::{Chosen, Errand, Error, Plan, errands, path};
-use super::provider::{Access, Asked, Quote};
+use super::provider::{Access, Asked, Quote, Quotes};
 use super::schedule::{Outcome, Schedule};
 use super::session::{Door, Session};
 use super::web::{Patience, client, fetch, now};
@@ -144,7 +144,7 @@ impl Live {
         let tasks = errands.into_iter().enumerate().map(|(place, errand)| {
             let cadence =
                 plan.providers.get(errand.provider).map_or(LONGEST_SLEEP, |chosen| chosen.provider.cadence);
-            let schedule = Schedule::new(cadence, (place as f64 + chance()) / count);
+            let schedule = Schedule::new(cadence, place as f64 / count, chance());
             Task { errand, feed: Mutex::new(Feed::new(schedule)) }
         });
         Ok(Self {
@@ -172,7 +172,7 @@ impl Live {
         }
         while followed.join_next().await.is_some() {}
         // Where nothing is to be asked, that too lasts until it is dropped.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn follow(&self, place: usize) {
@@ -242,7 +242,12 @@ impl Live {
                 }
                 Outcome::Value(next_change(&feed.quotes, now).map(|left| clock.saturating_add(left)))
             }
-            Err(failure) => {
+            Err(mut failure) => {
+                // What the operator wrote for later is no matter of clocks.
+                let planned = matches!(source.chosen.provider.access, Access::File { .. });
+                if planned && failure.reason == Reason::Clock {
+                    failure.reason = Reason::NoData;
+                }
                 source.count_failure(failure.reason);
                 if feed.trouble.replace(failure.reason) != Some(failure.reason) {
                     tracing::warn!("provider {}, zone {}: {failure}", source.name(), task.errand.zone);
@@ -299,7 +304,7 @@ fn next_change(quotes: &[Quote], now: Duration) -> Option<Duration> {
     begun.max_by_key(|quote| quote.observation.at)?.until?.checked_sub(now)
 }
 
-type ParseFile = fn(&str, &[u8], Duration) -> Result<Vec<Quote>, Failure>;
+type ParseFile = fn(&str, &[u8], Duration) -> Quotes;
 
 /// A file's content and when it was written.
 type Content = (Vec<u8>, Duration);

@@ -31,7 +31,7 @@ pub use credential::{Credential, Secret};
 pub use failure::{Failure, Reason};
 pub use live::Live;
 pub use plan::{Chosen, Error, Plan};
-pub use provider::{Access, Asked, Login, Need, Provider, Quote, Request};
+pub use provider::{Access, Asked, Login, Need, Provider, Quote, Quotes, Request};
 
 /// Every provider, in the order of documentation. A new one is one file and one line.
 pub(super) const PROVIDERS: &[&Provider] = &[
