@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use noether_core::carbon::{Basis, Observation, Signal};
 
+use super::disk::Stamp;
 use super::failure::{Failure, Reason};
 use super::provider::Quote;
 use super::schedule::Schedule;
@@ -26,9 +27,6 @@ pub(super) struct Feed {
     /// The file that was last read, where it is one.
     pub(super) stamp: Option<Stamp>,
 }
-
-/// What a file is known by: when it was written, its length and its inode.
-pub(super) type Stamp = (i64, i64, u64, u64);
 
 impl Feed {
     /// Of which nothing is known yet.

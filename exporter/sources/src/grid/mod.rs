@@ -1,9 +1,10 @@
 //! Live carbon intensity: one file per provider, and what they share once.
 //!
 //! A provider is pure: it says which zones it covers, what to ask and what an answer means. Who asks, when, with which
-//! credential and what happens when that fails is the same for all of them: [`schedule`], [`web`] and [`live`].
+//! credential and what happens when that fails is the same for all of them: `schedule`, `web` and `live`.
 
 mod credential;
+mod disk;
 mod failure;
 mod feed;
 mod json;
