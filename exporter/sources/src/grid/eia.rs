@@ -8,7 +8,7 @@ use noether_core::carbon::{Basis, Signal};
 
 use super::failure::Failure;
 use super::mix::{Kind, Method, Mix};
-use super::provider::{Access, Asked, Need, Provider, Quote, Request};
+use super::provider::{Access, Asked, Need, Provider, Quotes, Request};
 use super::{json, time};
 
 /// The provider.
@@ -113,7 +113,7 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
     asked.request("/v2/electricity/rto/fuel-type-data/data/", &query)
 }
 
-fn parse(asked: &Asked<'_>, body: &[u8]) -> Result<Vec<Quote>, Failure> {
+fn parse(asked: &Asked<'_>, body: &[u8]) -> Quotes {
     let answer = json::document(body, "the JSON of fuel-type-data")?;
     let mut mix = Mix::default();
     for row in json::list(&answer, "/response/data")? {

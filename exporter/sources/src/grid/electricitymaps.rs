@@ -8,8 +8,8 @@ use noether_core::carbon::{Basis, Observation, Signal};
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::provider::{Access, Asked, Need, Provider, Quote, Request};
-use super::{json, uk};
+use super::provider::{Access, Asked, Need, Provider, Quote, Quotes, Request};
+use super::{json, zones};
 
 /// The provider.
 pub(super) const PROVIDER: Provider = Provider {
@@ -25,15 +25,10 @@ pub(super) const PROVIDER: Provider = Provider {
     access: Access::Web { request, parse, login: None },
 };
 
-/// Our zones are named as theirs; which of them exist is theirs to say.
+/// Our zones are named as theirs, but for the US states, of which only direct emissions are shipped.
 fn covers(zone: &str) -> Option<String> {
-    let mut parts = zone.split('-');
-    let country = parts.next().filter(|country| country.len() == 2)?;
-    let is_code =
-        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-    let is_theirs =
-        is_code(country) && parts.clone().count() <= 2 && parts.all(is_code) && !uk::is_region(zone);
-    is_theirs.then(|| zone.to_owned())
+    let known = zones::find(zone).ok().filter(|known| known.code == zone)?;
+    known.average(Basis::Lifecycle).map(|_| zone.to_owned())
 }
 
 fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
@@ -41,7 +36,7 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
     Ok(request.with("auth-token", asked.token().to_owned()))
 }
 
-fn parse(asked: &Asked<'_>, body: &[u8]) -> Result<Vec<Quote>, Failure> {
+fn parse(asked: &Asked<'_>, body: &[u8]) -> Quotes {
     let answer = json::document(body, "the JSON of /v3/carbon-intensity/latest")?;
     if answer.pointer("/carbonIntensity").is_none() {
         return Err(json::wrong("carbonIntensity", &answer));
@@ -116,7 +111,7 @@ mod tests {
         for zone in ["FR", "US-CAL-CISO", "DK-DK1", "AU-NSW"] {
             assert_eq!(covers(zone), Some(zone.to_owned()));
         }
-        for zone in ["", "CAISO_NORTH", "france", "GB-LONDON", "GB-13", "FR-", "A-B-C-D"] {
+        for zone in ["", "CAISO_NORTH", "france", "GB-LONDON", "GB-13", "FR-", "US-CA", "XX"] {
             assert_eq!(covers(zone), None, "{zone}");
         }
     }

@@ -10,7 +10,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::failure::{Failure, Reason, shown};
 use super::mix::{Kind, Method, Mix};
-use super::provider::{Access, Asked, Need, Provider, Quote, Request};
+use super::provider::{Access, Asked, Need, Provider, Quotes, Request};
 use super::time;
 
 /// The provider.
@@ -107,7 +107,7 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
     asked.request("/api", &query)
 }
 
-fn parse(_: &Asked<'_>, body: &[u8]) -> Result<Vec<Quote>, Failure> {
+fn parse(_: &Asked<'_>, body: &[u8]) -> Quotes {
     const EXPECTED: &str = "the XML of a GL_MarketDocument";
     let text = std::str::from_utf8(body).map_err(|_| Failure::malformed(EXPECTED, body))?;
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
@@ -122,7 +122,7 @@ fn parse(_: &Asked<'_>, body: &[u8]) -> Result<Vec<Quote>, Failure> {
 }
 
 /// That there are no data is said in a document of its own, with the same code as an error.
-fn acknowledgement(root: Node<'_, '_>) -> Result<Vec<Quote>, Failure> {
+fn acknowledgement(root: Node<'_, '_>) -> Quotes {
     let reason = child(root, "Reason").and_then(|reason| text(reason, "text")).unwrap_or_default();
     if reason.to_ascii_lowercase().contains("no matching data") {
         return Ok(Vec::new());
@@ -131,7 +131,7 @@ fn acknowledgement(root: Node<'_, '_>) -> Result<Vec<Quote>, Failure> {
     Err(Failure::new(Reason::Status, format!("expected generation, found a refusal: {reason:?}")))
 }
 
-fn generation(root: Node<'_, '_>) -> Result<Vec<Quote>, Failure> {
+fn generation(root: Node<'_, '_>) -> Quotes {
     let mut points = Vec::new();
     for series in children(root, "TimeSeries") {
         let kind = child(series, "MktPSRType").and_then(|kind| text(kind, "psrType"));

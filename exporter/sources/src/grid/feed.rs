@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use noether_core::carbon::{Basis, Observation, Signal};
 
+use super::disk::Stamp;
 use super::failure::{Failure, Reason};
 use super::provider::Quote;
 use super::schedule::Schedule;
@@ -26,9 +27,6 @@ pub(super) struct Feed {
     /// The file that was last read, where it is one.
     pub(super) stamp: Option<Stamp>,
 }
-
-/// What a file is known by: when it was written, its length and its inode.
-pub(super) type Stamp = (i64, i64, u64, u64);
 
 impl Feed {
     /// Of which nothing is known yet.
@@ -58,8 +56,7 @@ pub(super) fn in_force(
     shown
 }
 
-/// Whether `quotes` hold a value to show; else why not. `theirs` is the time by the provider's own clock; where it is not
-/// known, no clock is blamed.
+/// Whether `quotes` hold a value to show; else why not. `theirs` is the time by the provider's own clock.
 pub(super) fn judge(
     quotes: &[Quote],
     now: Duration,
@@ -76,8 +73,7 @@ pub(super) fn judge(
     if at > now {
         let ahead = at.saturating_sub(now).as_secs();
         let text = format!("expected a value that holds now, found one that begins in {ahead} s");
-        let reason = if theirs.is_some() { Reason::Clock } else { Reason::NoData };
-        return Err(Failure::new(reason, text));
+        return Err(Failure::new(Reason::Clock, text));
     }
     let age = now.saturating_sub(newest.until.unwrap_or(at)).as_secs();
     let skew = theirs.map(|theirs| theirs.abs_diff(now)).filter(|skew| *skew > TOLERANCE);

@@ -7,7 +7,7 @@ use noether_core::units::Intensity;
 use serde_json::Value;
 
 use super::failure::{Failure, Reason, shown};
-use super::provider::{Access, Need, Provider, Quote};
+use super::provider::{Access, Need, Provider, Quote, Quotes};
 use super::{json, time};
 
 /// The provider.
@@ -33,7 +33,7 @@ fn covers(zone: &str) -> Option<String> {
 
 /// The rows of `zone`. Those of other zones are not looked into, so that a mistake there spoils nothing here. A row
 /// without a time holds since the file was written.
-fn parse(zone: &str, body: &[u8], modified: Duration) -> Result<Vec<Quote>, Failure> {
+fn parse(zone: &str, body: &[u8], modified: Duration) -> Quotes {
     let text = std::str::from_utf8(body).map_err(|_| Failure::malformed("a CSV or JSON in UTF-8", body))?;
     let text = text.trim_start_matches('\u{feff}');
     let rows = if text.trim_start().starts_with(['[', '{']) { from_json(text)? } else { from_csv(text)? };

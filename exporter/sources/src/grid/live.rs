@@ -1,12 +1,8 @@
 //! The asking itself: each zone at each provider by itself, and what a tick sees of it.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use noether_core::carbon::{Observation, Provenance};
 use noether_core::grid::{IntensityRow, ProviderRow};
@@ -14,19 +10,17 @@ use reqwest::Client;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::disk::read;
 use super::failure::{Failure, Reason};
-use super::feed::{Feed, Stamp, in_force, judge};
+use super::feed::{Feed, in_force, judge};
 use super::plan::{Chosen, Errand, Error, Plan, errands, path};
-use super::provider::{Access, Asked, Quote};
+use super::provider::{Access, Asked, Quote, Quotes};
 use super::schedule::{Outcome, Schedule};
 use super::session::{Door, Session};
 use super::web::{Patience, client, fetch, now};
 
 /// A timer is never longer: what was planned is looked at again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
-
-/// No file of values is longer.
-const LONGEST_FILE: u64 = 4 * 1024 * 1024;
 
 /// Live carbon intensity of the configured zones.
 #[derive(Debug)]
@@ -144,7 +138,7 @@ impl Live {
         let tasks = errands.into_iter().enumerate().map(|(place, errand)| {
             let cadence =
                 plan.providers.get(errand.provider).map_or(LONGEST_SLEEP, |chosen| chosen.provider.cadence);
-            let schedule = Schedule::new(cadence, (place as f64 + chance()) / count);
+            let schedule = Schedule::new(cadence, place as f64 / count, chance());
             Task { errand, feed: Mutex::new(Feed::new(schedule)) }
         });
         Ok(Self {
@@ -172,7 +166,7 @@ impl Live {
         }
         while followed.join_next().await.is_some() {}
         // Where nothing is to be asked, that too lasts until it is dropped.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn follow(&self, place: usize) {
@@ -242,13 +236,20 @@ impl Live {
                 }
                 Outcome::Value(next_change(&feed.quotes, now).map(|left| clock.saturating_add(left)))
             }
-            Err(failure) => {
+            Err(mut failure) => {
+                // What the operator wrote for later is no matter of clocks, and a file may be looked at as often as planned.
+                let is_file = matches!(source.chosen.provider.access, Access::File { .. });
+                if is_file && failure.reason == Reason::Clock {
+                    failure.reason = Reason::NoData;
+                }
                 source.count_failure(failure.reason);
                 if feed.trouble.replace(failure.reason) != Some(failure.reason) {
                     tracing::warn!("provider {}, zone {}: {failure}", source.name(), task.errand.zone);
                 }
                 match failure.reason {
-                    Reason::NoData | Reason::Stale | Reason::Clock => Outcome::Nothing,
+                    _ if is_file => Outcome::Nothing,
+                    // Nothing was sent, or rightly answered.
+                    Reason::Credential | Reason::NoData | Reason::Stale | Reason::Clock => Outcome::Nothing,
                     _ => Outcome::Failure(failure.retry_after),
                 }
             }
@@ -299,41 +300,7 @@ fn next_change(quotes: &[Quote], now: Duration) -> Option<Duration> {
     begun.max_by_key(|quote| quote.observation.at)?.until?.checked_sub(now)
 }
 
-type ParseFile = fn(&str, &[u8], Duration) -> Result<Vec<Quote>, Failure>;
-
-/// A file's content and when it was written.
-type Content = (Vec<u8>, Duration);
-
-/// The file, without its content where it is the one that is known. On a thread of its own: a file on a network may take
-/// its time.
-async fn read(path: PathBuf, known: Option<Stamp>) -> Result<(Stamp, Option<Content>), Failure> {
-    let read = tokio::task::spawn_blocking(move || read_now(&path, known)).await;
-    read.unwrap_or_else(|error| Err(Failure::new(Reason::Interrupted, error.to_string())))
-}
-
-fn read_now(path: &Path, known: Option<Stamp>) -> Result<(Stamp, Option<Content>), Failure> {
-    let failure = |error: io::Error| {
-        let reason = match error.kind() {
-            io::ErrorKind::NotFound => Reason::NotFound,
-            io::ErrorKind::PermissionDenied => Reason::Forbidden,
-            _ => Reason::Interrupted,
-        };
-        Failure::new(reason, format!("{}: {error}", path.display()))
-    };
-    let about = fs::metadata(path).map_err(failure)?;
-    let stamp = (about.mtime(), about.mtime_nsec(), about.len(), about.ino());
-    if known == Some(stamp) {
-        return Ok((stamp, None));
-    }
-    // A pipe or a device would never end.
-    if !about.is_file() || about.len() > LONGEST_FILE {
-        let text = format!("{}: expected a file of at most 4 MiB, found another thing", path.display());
-        return Err(Failure::new(Reason::Malformed, text));
-    }
-    let body = fs::read(path).map_err(failure)?;
-    let modified = about.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    Ok((stamp, Some((body, modified.unwrap_or_default()))))
-}
+type ParseFile = fn(&str, &[u8], Duration) -> Quotes;
 
 /// A number between 0 and 1, another one at each call.
 fn chance() -> f64 {

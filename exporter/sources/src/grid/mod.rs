@@ -2,9 +2,10 @@
 //!
 //! [`zones`] and [`generation`] are the tables. For the rest there is one file per provider, and what they share once.
 //! A provider is pure: it says which zones it covers, what to ask and what an answer means. Who asks, when, with which
-//! credential and what happens when that fails is the same for all of them: [`schedule`], [`web`] and [`live`].
+//! credential and what happens when that fails is the same for all of them: `schedule`, `web` and `live`.
 
 mod credential;
+mod disk;
 mod failure;
 mod feed;
 pub mod generation;
@@ -34,7 +35,7 @@ pub use credential::{Credential, Secret};
 pub use failure::{Failure, Reason};
 pub use live::Live;
 pub use plan::{Chosen, Error, Plan};
-pub use provider::{Access, Asked, Login, Need, Provider, Quote, Request};
+pub use provider::{Access, Asked, Login, Need, Provider, Quote, Quotes, Request};
 
 /// Every provider, in the order of documentation. A new one is one file and one line.
 pub const PROVIDERS: &[&Provider] = &[

@@ -24,7 +24,7 @@ pub struct Plan {
 }
 
 /// A provider that was chosen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Chosen {
     /// Which: `--grid.provider`.
     pub provider: &'static Provider,
@@ -32,6 +32,13 @@ pub struct Chosen {
     pub url: Option<String>,
     /// What it is shown: `--grid.token-file`.
     pub credential: Credential,
+}
+
+/// Without what may be secret in the address.
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.provider.name, shown_url(self.address()))
+    }
 }
 
 impl Chosen {

@@ -10,7 +10,7 @@ use super::credential::Secret;
 use super::failure::{Failure, Reason};
 
 /// One source of live carbon intensity.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Provider {
     /// Its name: `--grid.provider` and the `provider` label.
     pub name: &'static str,
@@ -51,14 +51,14 @@ pub enum Access {
         /// Builds the request.
         request: fn(&Asked<'_>) -> Result<Request, Failure>,
         /// Understands the answer.
-        parse: fn(&Asked<'_>, &[u8]) -> Result<Vec<Quote>, Failure>,
+        parse: fn(&Asked<'_>, &[u8]) -> Quotes,
         /// How to get the token that requests carry, where the credential is not that itself.
         login: Option<Login>,
     },
     /// By a file that the operator maintains, at the path that `--grid.url` names.
     File {
         /// Understands the file; `modified` is when it was last written.
-        parse: fn(zone: &str, body: &[u8], modified: Duration) -> Result<Vec<Quote>, Failure>,
+        parse: fn(zone: &str, body: &[u8], modified: Duration) -> Quotes,
     },
     /// Not at all: the operator gave the values in `--grid.url`.
     Fixed {
@@ -151,6 +151,9 @@ pub(super) fn shown_url(url: &str) -> String {
         _ => bare.to_owned(),
     }
 }
+
+/// What an answer says of a zone: nothing, one period or several.
+pub type Quotes = Result<Vec<Quote>, Failure>;
 
 /// What a provider says of one zone and period.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::json;
-use super::provider::{Access, Asked, Need, Provider, Quote, Request};
+use super::provider::{Access, Asked, Need, Provider, Quote, Quotes, Request};
 
 /// The provider.
 pub(super) const PROVIDER: Provider = Provider {
@@ -41,7 +41,7 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
     asked.request(&path, &query)
 }
 
-fn parse(_: &Asked<'_>, body: &[u8]) -> Result<Vec<Quote>, Failure> {
+fn parse(_: &Asked<'_>, body: &[u8]) -> Quotes {
     let answer = json::document(body, "the JSON of the data set's records")?;
     let quotes = json::list(&answer, "/results")?.iter().map(quote);
     let quotes: Vec<Quote> = quotes.filter_map(Result::transpose).collect::<Result<_, _>>()?;

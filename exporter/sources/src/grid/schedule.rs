@@ -26,7 +26,7 @@ pub(super) enum Outcome {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     cadence: Duration,
-    /// Where between 0 and 1 this zone lies among the others, so that they do not all come at once.
+    /// Where between 0 and 1 this one lies among all who ask, so that they do not all come at once.
     place: f64,
     began: Duration,
     next: Duration,
@@ -34,10 +34,10 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Nothing was asked yet.
-    pub(super) fn new(cadence: Duration, place: f64) -> Self {
-        let place = place.clamp(0.0, 1.0);
-        let next = FIRST_SPREAD.min(cadence).mul_f64(place);
+    /// Nothing was asked yet. Between 0 and 1 lie its `turn` among the zones asked here, and its `place` among everyone's.
+    pub(super) fn new(cadence: Duration, turn: f64, place: f64) -> Self {
+        let (turn, place) = (turn.clamp(0.0, 1.0), place.clamp(0.0, 1.0));
+        let next = FIRST_SPREAD.min(cadence).mul_f64(turn);
         Self { cadence, place, began: Duration::ZERO, next, failures: 0 }
     }
 
@@ -103,7 +103,7 @@ mod tests {
 
     /// When attempts begin in `time`, each answered at once by `outcome`.
     fn begun(time: Duration, outcome: impl Fn(Duration) -> Outcome) -> Vec<Duration> {
-        let mut schedule = Schedule::new(CADENCE, 0.3);
+        let mut schedule = Schedule::new(CADENCE, 0.0, 0.3);
         let mut begun = Vec::new();
         while schedule.next() <= time {
             let now = schedule.next();
@@ -142,7 +142,7 @@ mod tests {
         for (gap, expected) in gaps.iter().zip(expected) {
             assert!((gap - expected).abs() < 1.0, "{gap} {expected}");
         }
-        let mut schedule = Schedule::new(CADENCE, 0.0);
+        let mut schedule = Schedule::new(CADENCE, 0.0, 0.0);
         for outcome in
             [Outcome::Failure(None), Outcome::Failure(None), Outcome::Nothing, Outcome::Failure(None)]
         {
@@ -158,7 +158,7 @@ mod tests {
         for (asked, waits) in
             [(20 * MINUTE, 20 * MINUTE), (MINUTE, CADENCE), (Duration::MAX, LONGEST_RETRY_AFTER)]
         {
-            let mut schedule = Schedule::new(CADENCE, 0.0);
+            let mut schedule = Schedule::new(CADENCE, 0.0, 0.0);
             assert!(schedule.begin(Duration::ZERO));
             schedule.end(Outcome::Failure(Some(asked)), Duration::ZERO, 0.0);
             assert_eq!(schedule.next(), waits);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_never_ended_does_not_bring_the_next_one_forward() {
-        let mut schedule = Schedule::new(CADENCE, 0.0);
+        let mut schedule = Schedule::new(CADENCE, 0.0, 0.0);
         assert!(schedule.begin(Duration::ZERO));
         for now in [1, 30, 299] {
             assert!(!schedule.begin(Duration::from_secs(now)));
@@ -183,7 +183,7 @@ mod tests {
             place in -1.0_f64..2.0,
         ) {
             let cadence = Duration::from_millis(cadence);
-            let mut schedule = Schedule::new(cadence, place);
+            let mut schedule = Schedule::new(cadence, place, place);
             let mut last: Option<Duration> = None;
             for (kind, time, chance, took) in steps {
                 let now = schedule.next();

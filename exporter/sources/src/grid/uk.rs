@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::json;
-use super::provider::{Access, Asked, Need, Provider, Quote, Request};
+use super::provider::{Access, Asked, Need, Provider, Quote, Quotes, Request};
 
 /// The provider.
 pub(super) const PROVIDER: Provider = Provider {
@@ -69,7 +69,7 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
 }
 
 /// The half-hours of the answer; for a region they lie one list deeper.
-fn parse(_: &Asked<'_>, body: &[u8]) -> Result<Vec<Quote>, Failure> {
+fn parse(_: &Asked<'_>, body: &[u8]) -> Quotes {
     let answer = json::document(body, "the JSON of /intensity")?;
     let list = if answer.pointer("/data/0/data").is_some() { "/data/0/data" } else { "/data" };
     let quotes = json::list(&answer, list)?.iter().map(quote);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::credential::Secret;
 use super::failure::{Failure, Reason};
-use super::provider::{Access, Asked, Login, Need, Provider, Quote, Request};
+use super::provider::{Access, Asked, Login, Need, Provider, Quote, Quotes, Request};
 use super::{json, time};
 
 /// The provider.
@@ -83,7 +83,7 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
     Ok(request.with("authorization", format!("Bearer {}", asked.token())))
 }
 
-fn parse(asked: &Asked<'_>, body: &[u8]) -> Result<Vec<Quote>, Failure> {
+fn parse(asked: &Asked<'_>, body: &[u8]) -> Quotes {
     let answer = json::document(body, "the JSON of /v3/historical")?;
     for (pointer, expected) in
         [("/meta/units", "lbs_co2_per_mwh"), ("/meta/signal_type", "co2_moer"), ("/meta/region", asked.code)]
