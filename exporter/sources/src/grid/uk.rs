@@ -45,11 +45,6 @@ const REGIONS: [&str; 17] = [
     "WALES",
 ];
 
-/// Whether the zone is one of Great Britain's regions.
-pub(super) fn is_region(zone: &str) -> bool {
-    region(zone).is_some()
-}
-
 fn region(zone: &str) -> Option<usize> {
     let name = zone.strip_prefix("GB-")?;
     let mut numbers = (1..).zip(REGIONS);
