@@ -9,3 +9,4 @@ pub mod node;
 pub mod published;
 pub mod settings;
 pub mod tick;
+pub mod web_config;
