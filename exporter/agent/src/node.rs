@@ -15,7 +15,11 @@ use crate::http::{Facts, Landing, Limits, Server, bind};
 use crate::published::Published;
 use crate::settings::Settings;
 use crate::tick::{Audience, Crank};
+use crate::web_config::Live;
 use crate::{clock, http, log};
+
+/// As for a wrong flag (`EX_USAGE` of sysexits.h).
+const MISUSE: u8 = 64;
 
 impl Audience for Server {
     fn acknowledged(&self, now: Moment) -> Option<Generation> {
@@ -30,7 +34,14 @@ impl Audience for Server {
 /// Runs the exporter until it is told to end.
 pub fn run(settings: Settings) -> ExitCode {
     log::start(settings.log_format, settings.log_level);
-    match serve(settings) {
+    let web = match settings.web_config_file.as_deref().map(Live::open).transpose() {
+        Ok(web) => web.map(Arc::new),
+        Err(complaint) => {
+            tracing::error!("{complaint}");
+            return ExitCode::from(MISUSE);
+        }
+    };
+    match serve(settings, web) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -39,13 +50,14 @@ pub fn run(settings: Settings) -> ExitCode {
     }
 }
 
-fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(settings: Settings, web: Option<Arc<Live>>) -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = raise_descriptor_limit();
-    let addresses = settings.listen_addresses.iter().map(|address| (address.host.clone(), address.port));
-    let listeners = bind(&addresses.collect::<Vec<_>>())?;
-    let bound = listeners.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let listeners = if settings.systemd_socket { http::passed() } else { bind(&settings.listen_addresses) }?;
+    let config = web.as_ref().map(|web| web.current());
+    let scheme = if config.as_ref().is_some_and(|config| config.tls.is_some()) { "https" } else { "http" };
+    let urls: Vec<_> = listeners.iter().map(|listener| listener.url(scheme)).collect();
     let published = Arc::new(Published::default());
-    let server = Server::new(Arc::clone(&published) as _, clock::now, http_settings(&settings));
+    let server = Server::new(Arc::clone(&published) as _, clock::now, http_settings(&settings, web));
     let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
     let shutdown = ending(&runtime)?;
 
@@ -53,8 +65,11 @@ fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let audience = server.clone();
     // It ends with the process: nothing is kept that would have to be saved.
     thread::Builder::new().name("tick".into()).spawn(move || crank.run(&published, &audience))?;
-    for address in bound {
-        tracing::info!("listening on http://{address}");
+    for url in urls {
+        tracing::info!("listening on {url}");
+    }
+    if let Some(config) = config {
+        tracing::info!("web configuration: {}", config.summary());
     }
     runtime.block_on(server.serve(listeners, shutdown))?;
     tracing::info!("ended");
@@ -73,7 +88,7 @@ pub fn machine(settings: &Settings) -> Machine {
     }
 }
 
-fn http_settings(settings: &Settings) -> http::Settings {
+fn http_settings(settings: &Settings, web: Option<Arc<Live>>) -> http::Settings {
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     let node = settings.node_name.clone().unwrap_or_else(host);
     http::Settings {
@@ -85,6 +100,7 @@ fn http_settings(settings: &Settings) -> http::Settings {
         },
         limits: Limits { connections: settings.max_connections, ..Limits::default() },
         first_patience: settings.zero_hold,
+        web,
     }
 }
 

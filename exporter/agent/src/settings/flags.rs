@@ -44,6 +44,8 @@ pub enum Kind {
     Name,
     /// A component's power.
     ComponentWatts,
+    /// True or false; on the command line the flag alone is true.
+    Boolean,
     /// One of a few words.
     Choice(fn() -> Vec<&'static str>),
 }
@@ -105,6 +107,7 @@ impl Kind {
             Self::Path | Self::UrlPath => "PATH".into(),
             Self::Name => "NAME".into(),
             Self::ComponentWatts => "COMPONENT=WATTS".into(),
+            Self::Boolean => names::<bool>().join("|"),
             Self::Choice(names) => names().join("|"),
         }
     }
@@ -143,12 +146,17 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(GENERAL, "format", FORMAT, Preset::Value("text"),
         "How the findings are printed.").only(DOCTOR),
     Flag::new(WEB, "web.listen-address", Kind::Address, Preset::Value(":18823"),
-        "Where to serve. Without a host: all interfaces, IPv6 and IPv4. Port 0 picks a free one and logs it.")
+        "Where to serve. Without a host: all interfaces, IPv6 and IPv4. Port 0 picks a free one and logs it. Or a Unix socket: unix:/run/noether.sock?mode=0660.")
         .repeatable().only(NODE),
+    Flag::new(WEB, "web.config.file", Kind::Path, Preset::Derived("none"),
+        "A YAML file with TLS, users, headers and a rate limit, in the format of Prometheus' exporter-toolkit; see docs/web.md.")
+        .only(NODE),
+    Flag::new(WEB, "web.systemd-socket", Kind::Boolean, Preset::Value("false"),
+        "Whether to serve on the sockets that systemd passes instead of the listen addresses.").only(NODE),
     Flag::new(WEB, "web.telemetry-path", Kind::UrlPath, Preset::Value("/metrics"),
         "Where the metrics are.").only(NODE),
     Flag::new(WEB, "web.max-connections", Kind::Number, Preset::Value("512"),
-        "How many connections may be open; beyond, the one idle for longest makes room, else the newcomer gets 503.").only(NODE),
+        "How many connections may be open; beyond, one that dawdles or idles makes room for the newcomer.").only(NODE),
     Flag::new(PATH, "path.procfs", Kind::Path, Preset::Value("/proc"), "Where procfs is mounted."),
     Flag::new(PATH, "path.sysfs", Kind::Path, Preset::Value("/sys"), "Where sysfs is mounted."),
     Flag::new(PATH, "path.cgroupfs", Kind::Path, Preset::Derived("<path.sysfs>/fs/cgroup"),

@@ -27,6 +27,10 @@ pub struct Settings {
     pub format: Format,
     /// `--web.listen-address`, at least one.
     pub listen_addresses: Vec<ListenAddress>,
+    /// `--web.config.file`
+    pub web_config_file: Option<PathBuf>,
+    /// `--web.systemd-socket`
+    pub systemd_socket: bool,
     /// `--web.telemetry-path`, beginning with a slash.
     pub telemetry_path: String,
     /// `--web.max-connections`, above 0.
@@ -73,6 +77,8 @@ impl Settings {
             node_name: layers.optional("node.name", value::name)?,
             format: layers.one("format", choice)?,
             listen_addresses: listen_addresses(layers)?,
+            web_config_file: layers.optional("web.config.file", value::path)?,
+            systemd_socket: layers.one("web.systemd-socket", choice)?,
             telemetry_path: layers.one("web.telemetry-path", value::url_path)?,
             max_connections: layers.one("web.max-connections", value::positive)?,
             procfs: layers.one("path.procfs", value::path)?,

@@ -60,7 +60,9 @@ fn the_defaults_are_those_of_the_design() {
         config_file: None,
         node_name: None,
         format: Format::Text,
-        listen_addresses: vec![ListenAddress { host: None, port: 18823 }],
+        web_config_file: None,
+        systemd_socket: false,
+        listen_addresses: vec![ListenAddress::Tcp { host: None, port: 18823 }],
         telemetry_path: "/metrics".into(),
         max_connections: 512,
         procfs: "/proc".into(),
@@ -116,12 +118,23 @@ fn help_and_version_are_no_errors() {
         let help = typed(&[command.name(), "--help"]).unwrap_err().to_string();
         for flag in FLAGS.iter() {
             let offered = flag.commands.contains(&command);
-            assert_eq!(help.contains(&format!("--{} <", flag.name)), offered, "{} {help}", flag.name);
+            let shown = [" <", "[="].iter().any(|next| help.contains(&format!("--{}{next}", flag.name)));
+            assert_eq!(shown, offered, "{} {help}", flag.name);
             assert!(!offered || help.contains(&*flag.help), "{}", flag.name);
         }
     }
     let help = typed(&["--help"]).unwrap_err().to_string();
     assert!(help.contains("doctor") && help.contains("--web.listen-address"), "{help}");
+}
+
+#[test]
+fn a_switch_may_stand_alone() {
+    let on = |arguments: &[&str]| typed(arguments).map(|(_, settings)| settings.systemd_socket);
+    assert_eq!(on(&[]), Ok(false));
+    assert_eq!(on(&["--web.systemd-socket"]), Ok(true));
+    assert_eq!(on(&["--web.systemd-socket=false"]), Ok(false));
+    assert!(on(&["--web.systemd-socket=maybe"]).unwrap_err().to_string().contains("true, false"));
+    assert!(on(&["--web.systemd-socket", "--web.systemd-socket"]).is_err());
 }
 
 #[test]
