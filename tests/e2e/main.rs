@@ -20,3 +20,4 @@ mod prometheus;
 mod real_cgroups;
 mod runtimes;
 mod watch;
+mod web_config;

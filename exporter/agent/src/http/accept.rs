@@ -170,17 +170,27 @@ impl Drop for Guest {
 }
 
 /// Answers the requests of one connection.
-async fn attend<S>(stream: S, guest: Guest, mut ending: Ending)
+async fn attend<S>(stream: S, guest: Guest, ending: Ending)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let tls = guest.shared.gate.config().and_then(|config| config.tls.clone());
-    let Some(tls) = tls else { return over_http1(stream, &guest, ending).await };
-    let Some(stream) = handshake(stream, tls.server, &guest, &mut ending).await else { return };
+    match tls {
+        None => over_http1(stream, &guest, ending).await,
+        // On the heap, so that connections without TLS do not have its size.
+        Some(tls) => Box::pin(over_tls(stream, tls.server, &guest, ending)).await,
+    }
+}
+
+async fn over_tls<S>(stream: S, config: Arc<ServerConfig>, guest: &Guest, mut ending: Ending)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Some(stream) = handshake(stream, config, guest, &mut ending).await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        over_http2(stream, &guest, ending).await;
+        over_http2(stream, guest, ending).await;
     } else {
-        over_http1(stream, &guest, ending).await;
+        over_http1(stream, guest, ending).await;
     }
 }
 
