@@ -12,8 +12,9 @@ use super::accept::Door;
 use super::unix::{self, SocketFile};
 use crate::settings::ListenAddress;
 
-/// How many connections may wait for being accepted.
-const BACKLOG: i32 = 1024;
+/// How many connections may wait for being accepted: a flood that overflows it delays others by a second. The kernel cuts it
+/// to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
 
 /// A socket that is bound.
 #[derive(Debug)]
