@@ -23,3 +23,4 @@ mod rules;
 mod runtimes;
 mod slurm;
 mod watch;
+mod web_config;

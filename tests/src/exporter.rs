@@ -91,6 +91,17 @@ impl Exporter {
         Self::launch(binary(), flags.to_vec(), false, None)
     }
 
+    /// The same behind a web configuration, which this harness cannot pass: it waits only until it listens.
+    pub fn start_guarded(flags: &[String]) -> Self {
+        let binary = binary();
+        let (child, log) = spawn(&binary, flags, "127.0.0.1:0", false);
+        let flags = flags.to_vec();
+        let mut exporter =
+            Self { binary, flags, address: String::new(), nobody: false, child, log, _copy: None };
+        exporter.address = exporter.listening();
+        exporter
+    }
+
     /// The same, as `nobody`. Only root can do that.
     pub fn start_as_nobody(flags: &[String]) -> Self {
         let folder = crate::machine::scratch();
@@ -236,10 +247,11 @@ pub(crate) fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<String
     });
 }
 
-/// The address in a log line that contains `http://127.0.0.1:PORT`.
+/// The address in a log line that contains `http://127.0.0.1:PORT`, or the same with `https`.
 fn address_in(log: &str) -> Option<String> {
     let whole = log.rfind('\n').map_or("", |end| &log[..end]);
-    let (_, rest) = whole.split_once("http://127.0.0.1:")?;
+    let (_, rest) =
+        whole.split_once("http://127.0.0.1:").or_else(|| whole.split_once("https://127.0.0.1:"))?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     (!digits.is_empty()).then(|| format!("127.0.0.1:{digits}"))
 }

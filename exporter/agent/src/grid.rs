@@ -11,7 +11,7 @@ use noether_exposition::prometheus;
 
 use crate::grid_board::GridBoard;
 use crate::http::{Format, Server, Show};
-use crate::serve::{Bound, exit, raise_descriptor_limit, server};
+use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::vitals::Process;
 use crate::{clock, log};
@@ -47,12 +47,12 @@ pub fn run(settings: &Settings) -> ExitCode {
     exit(serve(settings))
 }
 
-fn serve(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(settings: &Settings) -> Result<(), Trouble> {
     let process = Process::new(raise_descriptor_limit());
     let board = Arc::new(GridBoard::new(settings, Command::Grid)?);
     let bound = Bound::new(settings)?;
     let page = Arc::new(Page { board: Arc::clone(&board), process, server: OnceLock::new() });
-    let server = server(settings, "Noether: the grid".into(), Arc::clone(&page) as _);
+    let server = bound.server(settings, "Noether: the grid".into(), Arc::clone(&page) as _);
     // It is empty: nobody else sets it.
     let _ = page.server.set(server.clone());
     bound.serve(&server, &board, || Ok(()))

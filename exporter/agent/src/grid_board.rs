@@ -7,6 +7,7 @@ use noether_core::carbon::{Observation, Provenance, Signal};
 use noether_core::grid::{Grid, IntensityRow};
 use noether_sources::grid::{Error, Live};
 
+use crate::serve::Trouble;
 use crate::settings::{Bases, Command, GridZone, Settings};
 
 /// Everything that is told of the grid, but for the time.
@@ -19,7 +20,7 @@ pub struct GridBoard {
 
 impl GridBoard {
     /// The board of these settings; `command` tells whether it is a node's, which lies in a zone, or a cluster's.
-    pub fn new(settings: &Settings, command: Command) -> Result<Self, Error> {
+    pub fn new(settings: &Settings, command: Command) -> Result<Self, Trouble> {
         let zones = &settings.grid.zones;
         let node_zone =
             zones.first().filter(|_| command == Command::Node).map(|zone| zone.code.as_str().into());
@@ -56,8 +57,11 @@ impl GridBoard {
     }
 }
 
-fn live(settings: &Settings) -> Result<Option<Arc<Live>>, Error> {
-    let live = settings.grid.plan().map(Live::new).transpose()?;
+fn live(settings: &Settings) -> Result<Option<Arc<Live>>, Trouble> {
+    let live = settings.grid.plan().map(Live::new).transpose().map_err(|error| match error {
+        Error::Misuse { .. } => Trouble::Misuse(error.to_string()),
+        Error::Client(_) => Trouble::Failure(error.into()),
+    })?;
     if let Some(live) = &live {
         for zone in live.uncovered() {
             tracing::warn!(

@@ -13,4 +13,5 @@ pub mod serve;
 pub mod settings;
 pub mod tick;
 pub mod vitals;
+pub mod web_config;
 pub mod zones;

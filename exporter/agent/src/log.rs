@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::io;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::prelude::*;
 
 use crate::settings::{Format, LogLevel};
 
@@ -19,10 +22,15 @@ pub fn start(format: Format, level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+    // Of the libraries no more than what concerns an operator: at the level of a step the HTTP/2 one shows every frame, and
+    // with it passwords.
+    let libraries = level.min(LevelFilter::INFO);
+    let registry = tracing_subscriber::registry()
+        .with(Targets::new().with_default(libraries).with_target("noether", level));
+    let lines = layer().with_writer(io::stderr).with_target(false);
     match format {
-        Format::Text => builder.with_ansi(false).init(),
-        Format::Json => builder.json().init(),
+        Format::Text => registry.with(lines.with_ansi(false)).init(),
+        Format::Json => registry.with(lines.json()).init(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::grid_board::GridBoard;
 use crate::http::{Facts, Server};
 use crate::log;
 use crate::published::Published;
-use crate::serve::{Bound, exit, raise_descriptor_limit, server};
+use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::tick::{Audience, Crank};
 
@@ -32,14 +32,14 @@ pub fn run(settings: Settings) -> ExitCode {
     exit(serve(settings))
 }
 
-fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(settings: Settings) -> Result<(), Trouble> {
     let descriptors = raise_descriptor_limit();
     let board = Arc::new(GridBoard::new(&settings, Command::Node)?);
     let bound = Bound::new(&settings)?;
     let published = Arc::new(Published::default());
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     let name = format!("Noether on {}", settings.node_name.clone().unwrap_or_else(host));
-    let server = server(&settings, name, Arc::clone(&published) as _);
+    let server = bound.server(&settings, name, Arc::clone(&published) as _);
     let crank = Crank::new(machine(&settings), settings, descriptors, Arc::clone(&board));
     let audience = server.clone();
     bound.serve(&server, &board, || {

@@ -1,8 +1,8 @@
 //! What the commands that serve have in common: sockets, signals, one runtime, until they are told to end.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,13 +13,35 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::grid_board::GridBoard;
 use crate::http::{Landing, Limits, Server, Show, bind};
 use crate::settings::Settings;
+use crate::web_config::Live;
 use crate::{clock, http};
 
-/// What an error makes of a command: it is said in the log, and the exit code is 1.
-pub fn exit(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+/// As for a wrong flag (`EX_USAGE` of sysexits.h).
+const MISUSE: u8 = 64;
+
+/// Why a command cannot go on.
+pub enum Trouble {
+    /// The operator has to mend a setting.
+    Misuse(String),
+    /// The machine does not give what is needed.
+    Failure(Box<dyn Error>),
+}
+
+impl<E: Error + 'static> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+/// What comes of it: it is said in the log, and the exit code is 1, or 64 as for a wrong flag.
+pub fn exit(result: Result<(), Trouble>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(Trouble::Misuse(complaint)) => {
+            tracing::error!("{complaint}");
+            ExitCode::from(MISUSE)
+        }
+        Err(Trouble::Failure(error)) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
@@ -28,19 +50,25 @@ pub fn exit(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
 
 /// A place to serve from, taken before anything else is begun.
 pub struct Bound {
-    listeners: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
+    listeners: Vec<http::Listener>,
+    web: Option<Arc<Live>>,
     runtime: Runtime,
 }
 
 impl Bound {
     /// Takes the addresses of the settings.
-    pub fn new(settings: &Settings) -> Result<Self, Box<dyn std::error::Error>> {
-        let addresses = settings.listen_addresses.iter().map(|address| (address.host.clone(), address.port));
-        let listeners = bind(&addresses.collect::<Vec<_>>())?;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    pub fn new(settings: &Settings) -> Result<Self, Trouble> {
+        let web = settings.web_config_file.as_deref().map(Live::open).transpose();
+        let web = web.map_err(|complaint| Trouble::Misuse(complaint.to_string()))?.map(Arc::new);
+        let listeners =
+            if settings.systemd_socket { http::passed() } else { bind(&settings.listen_addresses) }?;
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-        Ok(Self { listeners, addresses, runtime })
+        Ok(Self { listeners, web, runtime })
+    }
+
+    /// A server that shows `show` under the name `name`.
+    pub fn server(&self, settings: &Settings, name: String, show: Arc<dyn Show>) -> Server {
+        Server::new(show, clock::now, http_settings(settings, name, self.web.clone()))
     }
 
     /// Serves with `server`, and asks after the grid besides, until the process is asked to end. `begun` runs once it
@@ -50,11 +78,17 @@ impl Bound {
         server: &Server,
         board: &Arc<GridBoard>,
         begun: impl FnOnce() -> io::Result<()>,
-    ) -> Result<(), Box<dyn std::error::Error>> {
+    ) -> Result<(), Trouble> {
         let shutdown = ending(&self.runtime)?;
         begun()?;
-        for address in self.addresses {
-            tracing::info!("listening on http://{address}");
+        let config = self.web.map(|web| web.current());
+        let scheme =
+            if config.as_ref().is_some_and(|config| config.tls.is_some()) { "https" } else { "http" };
+        for listener in &self.listeners {
+            tracing::info!("listening on {}", listener.url(scheme));
+        }
+        if let Some(config) = config {
+            tracing::info!("web configuration: {}", config.summary());
         }
         self.runtime.spawn(Arc::clone(board).run());
         self.runtime.block_on(server.serve(self.listeners, shutdown))?;
@@ -63,12 +97,7 @@ impl Bound {
     }
 }
 
-/// A server that shows `show` under the name `name`.
-pub fn server(settings: &Settings, name: String, show: Arc<dyn Show>) -> Server {
-    Server::new(show, clock::now, http_settings(settings, name))
-}
-
-fn http_settings(settings: &Settings, name: String) -> http::Settings {
+fn http_settings(settings: &Settings, name: String, web: Option<Arc<Live>>) -> http::Settings {
     http::Settings {
         telemetry_path: settings.telemetry_path.clone(),
         landing: Landing {
@@ -78,6 +107,7 @@ fn http_settings(settings: &Settings, name: String) -> http::Settings {
         },
         limits: Limits { connections: settings.max_connections, ..Limits::default() },
         first_patience: settings.zero_hold,
+        web,
     }
 }
 

@@ -3,11 +3,65 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How many connections may wait for being accepted.
-const BACKLOG: i32 = 1024;
+use super::accept::Door;
+use super::unix::{self, SocketFile};
+use crate::settings::ListenAddress;
+
+/// How many connections may wait for being accepted: a flood that overflows it delays others by a second. The kernel cuts it
+/// to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// A socket that is bound.
+#[derive(Debug)]
+pub enum Listener {
+    /// For TCP.
+    Tcp(TcpListener),
+    /// A Unix socket, with its file where we made it.
+    Unix(UnixListener, Option<SocketFile>),
+}
+
+impl Listener {
+    /// For the runtime; the file goes when it is dropped.
+    pub(super) fn open(self) -> io::Result<(Door, Option<SocketFile>)> {
+        match self {
+            Self::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok((Door::Tcp(tokio::net::TcpListener::from_std(listener)?), None))
+            }
+            Self::Unix(listener, file) => {
+                listener.set_nonblocking(true)?;
+                Ok((Door::Unix(tokio::net::UnixListener::from_std(listener)?), file))
+            }
+        }
+    }
+
+    /// Which address it has, a TCP one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// Where it listens, as a URL with this scheme.
+    pub fn url(&self, scheme: &str) -> String {
+        match self {
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| scheme.into(), |address| format!("{scheme}://{address}")),
+            Self::Unix(listener, _) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                format!("unix:{}", path.map(|path| path.display().to_string()).unwrap_or_default())
+            }
+        }
+    }
+}
 
 /// Why there is no listening.
 #[derive(Debug)]
@@ -26,6 +80,20 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// The Unix socket is not to be had.
+    Unix {
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A socket of systemd is not to be had, or none was passed.
+    Passed {
+        /// Which, from 0; `None` where there are none.
+        index: Option<usize>,
+        /// What the system said.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for Error {
@@ -36,6 +104,22 @@ impl fmt::Display for Error {
             }
             Self::Bind { address, error } => {
                 write!(f, "cannot listen on {address}: {error}{}", mend(address, error))
+            }
+            Self::Unix { path, error } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "cannot listen on unix:{path}: {error}; choose another path with --web.listen-address"
+                )
+            }
+            Self::Passed { index: None, .. } => f.write_str(
+                "systemd passed no socket: start it from a .socket unit, or leave out --web.systemd-socket",
+            ),
+            Self::Passed { index: Some(index), error } => {
+                write!(
+                    f,
+                    "socket {index} of systemd is neither TCP nor a stream of Unix that listens: {error}"
+                )
             }
         }
     }
@@ -62,21 +146,29 @@ fn mend(address: &SocketAddr, error: &io::Error) -> String {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Resolve { error, .. } | Self::Bind { error, .. } => Some(error),
+            Self::Resolve { error, .. }
+            | Self::Bind { error, .. }
+            | Self::Unix { error, .. }
+            | Self::Passed { error, .. } => Some(error),
         }
     }
 }
 
-/// Binds every address; each listener's `local_addr` says which port a 0 became.
+/// Binds every address; each listener says which port a 0 became.
 ///
 /// Without a host it is every address of the machine, IPv6 and IPv4 on one socket, or IPv4 where there is no IPv6.
 /// A host name is bound with all its addresses that exist here.
-pub fn bind(addresses: &[(Option<String>, u16)]) -> Result<Vec<TcpListener>, Error> {
+pub fn bind(addresses: &[ListenAddress]) -> Result<Vec<Listener>, Error> {
     let mut listeners = Vec::new();
-    for (host, port) in addresses {
-        match host {
-            None => listeners.push(bind_everywhere(*port)?),
-            Some(host) => bind_host(host, *port, &mut listeners)?,
+    for address in addresses {
+        match address {
+            ListenAddress::Tcp { host: None, port } => listeners.push(Listener::Tcp(bind_everywhere(*port)?)),
+            ListenAddress::Tcp { host: Some(host), port } => bind_host(host, *port, &mut listeners)?,
+            ListenAddress::Unix { path, mode } => {
+                let bound =
+                    unix::bind(path, *mode).map_err(|error| Error::Unix { path: path.clone(), error })?;
+                listeners.push(Listener::Unix(bound.0, Some(bound.1)));
+            }
         }
     }
     Ok(listeners)
@@ -91,7 +183,7 @@ fn bind_everywhere(port: u16) -> Result<TcpListener, Error> {
 }
 
 /// `localhost` is often `::1` too on machines that have no IPv6: what is absent may be, unless all are.
-fn bind_host(host: &str, port: u16, listeners: &mut Vec<TcpListener>) -> Result<(), Error> {
+fn bind_host(host: &str, port: u16, listeners: &mut Vec<Listener>) -> Result<(), Error> {
     let unresolved = |error| Error::Resolve { host: host.to_owned(), error };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = (bare, port).to_socket_addrs().map_err(unresolved)?;
@@ -103,7 +195,7 @@ fn bind_host(host: &str, port: u16, listeners: &mut Vec<TcpListener>) -> Result<
         match bind_one(address) {
             Ok(listener) => {
                 port = listener.local_addr().map_or(port, |bound| bound.port());
-                listeners.push(listener);
+                listeners.push(Listener::Tcp(listener));
                 absent = Ok(());
             }
             Err(error) if is_absent(&error) => absent = absent.or(Err(Error::Bind { address, error })),
@@ -144,9 +236,12 @@ mod tests {
     use super::*;
 
     fn bound(addresses: &[(Option<&str>, u16)]) -> Result<Vec<SocketAddr>, Error> {
-        let addresses: Vec<_> =
-            addresses.iter().map(|(host, port)| (host.map(str::to_owned), *port)).collect();
-        Ok(bind(&addresses)?.iter().map(|listener| listener.local_addr().unwrap()).collect())
+        let tcp = |(host, port): &(Option<&str>, u16)| ListenAddress::Tcp {
+            host: host.map(str::to_owned),
+            port: *port,
+        };
+        let addresses: Vec<_> = addresses.iter().map(tcp).collect();
+        Ok(bind(&addresses)?.iter().map(|listener| listener.address().unwrap()).collect())
     }
 
     #[test]
@@ -158,8 +253,8 @@ mod tests {
 
     #[test]
     fn without_a_host_it_is_every_address() {
-        let listeners = bind(&[(None, 0)]).unwrap();
-        let address = listeners[0].local_addr().unwrap();
+        let listeners = bind(&[ListenAddress::Tcp { host: None, port: 0 }]).unwrap();
+        let address = listeners[0].address().unwrap();
         assert!(address.ip().is_unspecified());
         std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, address.port())).unwrap();
     }
@@ -173,8 +268,8 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named_with_the_mend() {
-        let holder = bind(&[(Some("127.0.0.1".to_owned()), 0)]).unwrap();
-        let port = holder[0].local_addr().unwrap().port();
+        let holder = bind(&[ListenAddress::Tcp { host: Some("127.0.0.1".into()), port: 0 }]).unwrap();
+        let port = holder[0].address().unwrap().port();
         let error = bound(&[(Some("127.0.0.1"), port)]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot listen on 127.0.0.1:{port}: ")), "{error}");
         assert!(error.contains("--web.listen-address"), "{error}");
@@ -190,5 +285,19 @@ mod tests {
     fn a_name_without_an_address_is_an_error() {
         let error = bound(&[(Some("no such host"), 0)]).unwrap_err().to_string();
         assert!(error.contains("\"no such host\""), "{error}");
+    }
+
+    #[test]
+    fn a_unix_socket_is_named_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let address = ListenAddress::Unix { path: path.clone(), mode: 0o660 };
+        let listeners = bind(std::slice::from_ref(&address)).unwrap();
+        assert_eq!(listeners[0].url("http"), format!("unix:{}", path.display()));
+        let error = bind(&[address]).unwrap_err().to_string();
+        assert!(
+            error.contains("somebody listens there") && error.contains("--web.listen-address"),
+            "{error}"
+        );
     }
 }

@@ -8,17 +8,22 @@ mod body;
 mod cache;
 mod clients;
 mod facts;
+mod gate;
 mod listen;
 mod negotiate;
 mod pages;
 mod room;
+mod systemd;
 #[cfg(test)]
 mod tests;
+mod unix;
+mod verifier;
 mod visit;
+#[cfg(test)]
+mod web_tests;
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,11 +34,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::web_config::Live;
+
 pub use clients::{Caller, Clients, ConnectionId};
 pub use facts::Facts;
-pub use listen::{Error as ListenError, bind};
+pub use listen::{Error as ListenError, Listener, bind};
 pub use negotiate::Format;
 pub use pages::Landing;
+pub use systemd::passed;
 
 /// What the server shows; made by the agent.
 pub trait Show: Send + Sync + 'static {
@@ -55,18 +63,20 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a connection that fetched once is waited for: `--workload.zero-hold`.
     pub first_patience: Duration,
+    /// `--web.config.file`: TLS, users, headers, rate limit.
+    pub web: Option<Arc<Live>>,
 }
 
 /// What clients may cost.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How many connections may be open. Beyond, the one idle for longest makes room, else the newcomer is refused.
+    /// How many connections may be open. Beyond, one that dawdles or idles makes room for the newcomer.
     pub connections: usize,
     /// How large a request's head may be, in bytes; 8192 at least.
     pub head_bytes: usize,
-    /// How long a request's head may take, from the connection or its first byte on.
+    /// How long a request's head may take, from the connection (TLS included) or its first byte on.
     pub head: Duration,
-    /// How long an answer may take until the client has all of it.
+    /// How long an answer may take until the client has all of it, where the client does not say less.
     pub answer: Duration,
     /// How long a connection may be idle between two requests.
     pub idle: Duration,
@@ -102,11 +112,17 @@ struct Shared {
     clients: Mutex<Clients>,
     counters: facts::Counters,
     room: room::Room,
+    gate: gate::Gate,
 }
 
 impl Shared {
     fn clients(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fixed from the start: [`Live`] does not switch it.
+    fn speaks_tls(&self) -> bool {
+        self.settings.web.as_ref().is_some_and(|live| live.current().tls.is_some())
     }
 }
 
@@ -121,6 +137,7 @@ impl Server {
             clients: Mutex::new(Clients::new(settings.first_patience)),
             counters: facts::Counters::default(),
             room: room::Room::new(settings.limits.connections),
+            gate: gate::Gate::new(settings.web.clone()),
             settings,
         }))
     }
@@ -130,20 +147,23 @@ impl Server {
     /// Fails only where a listener cannot be handed to the runtime.
     pub async fn serve(
         &self,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<Listener>,
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<()> {
         let (end, ending) = watch::channel(false);
         let mut accepting = JoinSet::new();
+        let mut files = Vec::new();
         for listener in listeners {
-            listener.set_nonblocking(true)?;
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            accepting.spawn(accept::accept(Arc::clone(&self.0), listener, ending.clone()));
+            let (door, file) = listener.open()?;
+            files.push(file);
+            accepting.spawn(accept::accept(Arc::clone(&self.0), door, ending.clone()));
         }
         drop(ending);
         shutdown.await;
         end.send_replace(true);
         while accepting.join_next().await.is_some() {}
+        // Nobody is to find a socket behind which nobody listens any more.
+        drop(files);
         // Each connection holds a receiver: the channel closes with the last of them.
         if timeout(self.0.settings.limits.farewell, end.closed()).await.is_err() {
             self.0.room.clear();

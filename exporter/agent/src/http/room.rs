@@ -10,8 +10,10 @@ use tokio::time::Instant;
 use super::clients::ConnectionId;
 use super::visit::{Phase, Visit};
 
-/// A connection this young has had no chance to ask yet: it is not closed for one that is younger still.
+/// A connection this young has had no chance to ask yet, and an answer that rests so briefly is on its way.
 const GRACE: Duration = Duration::from_secs(1);
+/// A head that has begun comes in one packet, or in two that follow one another.
+const ONE_HEAD: Duration = Duration::from_millis(100);
 
 /// The open connections.
 #[derive(Debug)]
@@ -31,9 +33,9 @@ struct Visits {
 pub(super) enum Entry {
     /// There was room.
     Free(Arc<Visit>),
-    /// An idle connection was closed for it.
+    /// Another connection was closed for it.
     Displacing(Arc<Visit>),
-    /// All others are busy.
+    /// All others are taking their answers.
     Refused,
 }
 
@@ -80,24 +82,50 @@ impl Room {
 }
 
 impl Visits {
-    /// Who has not asked anything goes before who has, for that one is likely to ask again; then who waits longest.
-    /// Who is being answered stays.
     fn displace(&mut self) -> bool {
         let now = Instant::now();
-        let spared = |visit: &Arc<Visit>| {
+        let ranked = |visit: &Arc<Visit>| {
             let (phase, since) = visit.standing();
-            let idle = match phase {
-                Phase::Asking => now.saturating_duration_since(since) >= GRACE,
-                Phase::Idle => true,
-                Phase::Answered => false,
-            };
-            idle.then_some((phase, since, visit.connection))
+            let age = now.saturating_duration_since(since);
+            Some((Rank::of(phase, age)?, since, visit.connection))
         };
-        let Some((_, _, connection)) = self.present.values().filter_map(spared).min() else { return false };
+        let Some((_, _, connection)) = self.present.values().filter_map(ranked).min() else { return false };
         if let Some(visit) = self.present.remove(&connection) {
             visit.dismiss();
         }
         true
+    }
+}
+
+/// Who goes first when it is full; of those alike, who waits longest.
+///
+/// Slow heads and connections that never ask must not keep a scraper out, however many come. So a newcomer is let in for
+/// one that is younger than it should be rather than turned away: among so many it has the time until it is the oldest
+/// itself, and who means to ask needs one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Began a request and does not finish it.
+    Dawdling,
+    /// Was accepted long ago and said nothing.
+    Silent,
+    /// Has asked before, and is likely to ask again.
+    Idle,
+    /// Has had no chance to finish its request yet.
+    Young,
+    /// Does not take its answer.
+    Stalled,
+}
+
+impl Rank {
+    /// `None` is one that stays: it takes its answer.
+    fn of(phase: Phase, age: Duration) -> Option<Self> {
+        match phase {
+            Phase::Asking { heard: true } if age >= ONE_HEAD => Some(Self::Dawdling),
+            Phase::Asking { heard: false } if age >= GRACE => Some(Self::Silent),
+            Phase::Asking { .. } => Some(Self::Young),
+            Phase::Idle => Some(Self::Idle),
+            Phase::Answered => (age >= GRACE).then_some(Self::Stalled),
+        }
     }
 }
 
@@ -114,9 +142,10 @@ mod tests {
         }
     }
 
-    fn answered(visit: &Visit) {
-        visit.asked();
-        visit.handed_over(None);
+    const LONG: Duration = Duration::from_secs(10);
+
+    fn answered(visit: &Arc<Visit>) {
+        visit.asked(LONG).taken();
         visit.flushed();
     }
 
@@ -126,24 +155,43 @@ mod tests {
         let [busy, idle, fresh] = [entered(&room), entered(&room), entered(&room)];
         answered(&busy);
         answered(&idle);
-        busy.asked();
+        let answer = busy.asked(LONG);
         assert!(matches!(room.enter(PEER), Entry::Displacing(_)));
         assert_eq!(room.open(), 3);
         room.leave(idle.connection);
         assert_eq!(room.open(), 3, "it had left before");
-        assert!(matches!(room.enter(PEER), Entry::Refused), "one busy, two that just came");
+        assert!(matches!(room.enter(PEER), Entry::Displacing(_)), "one busy, two that just came");
         room.leave(fresh.connection);
-        assert!(matches!(room.enter(PEER), Entry::Free(_)));
+        assert_eq!(room.open(), 3, "the older of the two had made room");
+        drop(answer);
     }
 
     #[test]
-    fn nobody_who_is_answered_is_sent_away() {
+    fn nobody_who_takes_its_answer_is_sent_away() {
         let room = Room::new(0);
         let only = entered(&room);
-        only.asked();
+        let answer = only.asked(LONG);
         assert!(matches!(room.enter(PEER), Entry::Refused));
         assert!(!room.displace());
+        drop(answer);
+        only.flushed();
+        assert!(room.displace());
         room.clear();
         assert_eq!(room.open(), 0);
+    }
+
+    #[test]
+    fn who_wastes_time_goes_first() {
+        let of = |phase, milliseconds| Rank::of(phase, Duration::from_millis(milliseconds));
+        let (heard, silent) = (Phase::Asking { heard: true }, Phase::Asking { heard: false });
+        let order = [
+            of(heard, 150),
+            of(silent, 1000),
+            of(Phase::Idle, 0),
+            of(silent, 999),
+            of(Phase::Answered, 1000),
+        ];
+        assert!(order.is_sorted() && order[0].is_some(), "{order:?}");
+        assert_eq!((of(heard, 50), of(Phase::Answered, 999)), (of(silent, 50), None));
     }
 }

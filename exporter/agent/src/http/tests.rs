@@ -13,15 +13,16 @@ use flate2::read::GzDecoder;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::settings::ListenAddress;
 
-const AGENT: &str = "User-Agent: test\r\n";
+pub(super) const AGENT: &str = "User-Agent: test\r\n";
 
 /// A snapshot that says its generation, and as much more as is wanted. 0 is before the first.
 #[derive(Default)]
-struct Stage {
-    generation: AtomicU64,
-    ballast: usize,
-    renderings: AtomicU64,
+pub(super) struct Stage {
+    pub(super) generation: AtomicU64,
+    pub(super) ballast: usize,
+    pub(super) renderings: AtomicU64,
 }
 
 impl Show for Stage {
@@ -40,20 +41,20 @@ impl Show for Stage {
 }
 
 /// A server on its own thread, told to end when dropped.
-struct House {
-    stage: Arc<Stage>,
-    server: Server,
-    address: SocketAddr,
-    shutdown: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+pub(super) struct House {
+    pub(super) stage: Arc<Stage>,
+    pub(super) server: Server,
+    pub(super) address: SocketAddr,
+    pub(super) shutdown: Option<oneshot::Sender<()>>,
+    pub(super) thread: Option<JoinHandle<()>>,
 }
 
 /// Stands still: nobody's time runs out unless a test says so.
-fn clock() -> Moment {
+pub(super) fn clock() -> Moment {
     Moment::from_boot(Duration::from_secs(1000))
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         telemetry_path: "/metrics".to_owned(),
         landing: Landing {
@@ -63,23 +64,28 @@ fn settings() -> Settings {
         },
         limits: Limits::default(),
         first_patience: Duration::from_secs(150),
+        web: None,
     }
 }
 
+pub(super) fn here() -> ListenAddress {
+    ListenAddress::Tcp { host: Some("127.0.0.1".to_owned()), port: 0 }
+}
+
 impl House {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(settings(), 1, 0)
     }
 
-    fn with_limits(limits: Limits) -> Self {
+    pub(super) fn with_limits(limits: Limits) -> Self {
         Self::with(Settings { limits, ..settings() }, 1, 0)
     }
 
-    fn with(settings: Settings, generation: u64, ballast: usize) -> Self {
+    pub(super) fn with(settings: Settings, generation: u64, ballast: usize) -> Self {
         let stage = Arc::new(Stage { generation: generation.into(), ballast, ..Stage::default() });
         let server = Server::new(Arc::clone(&stage) as Arc<dyn Show>, clock, settings);
-        let listeners = bind(&[(Some("127.0.0.1".to_owned()), 0)]).unwrap();
-        let address = listeners[0].local_addr().unwrap();
+        let listeners = bind(&[here()]).unwrap();
+        let address = listeners[0].address().unwrap();
         let (shutdown, told) = oneshot::channel();
         let served = server.clone();
         let thread = thread::spawn(move || {
@@ -92,7 +98,7 @@ impl House {
         Self { stage, server, address, shutdown: Some(shutdown), thread: Some(thread) }
     }
 
-    fn connect(&self) -> TcpStream {
+    pub(super) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         // Only so that a failing test ends.
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -100,32 +106,32 @@ impl House {
     }
 
     /// One request on a connection of its own.
-    fn ask(&self, request: &str) -> Reply {
+    pub(super) fn ask(&self, request: &str) -> Reply {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).unwrap();
         Reply::read(&mut stream, request.starts_with("HEAD")).unwrap()
     }
 
-    fn get(&self, path: &str, headers: &str) -> Reply {
+    pub(super) fn get(&self, path: &str, headers: &str) -> Reply {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n"))
     }
 
-    fn fetch(&self, stream: &mut TcpStream) -> Reply {
+    pub(super) fn fetch(&self, stream: &mut TcpStream) -> Reply {
         write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\n{AGENT}\r\n").unwrap();
         Reply::read(stream, false).unwrap()
     }
 
-    fn acknowledged(&self) -> Option<u64> {
+    pub(super) fn acknowledged(&self) -> Option<u64> {
         self.server.acknowledged(clock()).map(Generation::number)
     }
 
     /// Tells the server to end.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         drop(self.shutdown.take());
     }
 
     /// Waits for its end.
-    fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
@@ -140,7 +146,7 @@ impl Drop for House {
 }
 
 /// Waits until something that another thread does is done.
-fn until(what: &str, done: impl Fn() -> bool) {
+pub(super) fn until(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < Duration::from_secs(60), "not in a minute: {what}");
@@ -149,7 +155,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
 }
 
 /// Whether the server closes the connection, with or without saying something first.
-fn closes(mut stream: TcpStream) -> bool {
+pub(super) fn closes(mut stream: TcpStream) -> bool {
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {
         Ok(_) => true,
@@ -158,15 +164,15 @@ fn closes(mut stream: TcpStream) -> bool {
 }
 
 #[derive(Debug)]
-struct Reply {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
 }
 
 impl Reply {
     /// Reads exactly one reply, by its `Content-Length`.
-    fn read(stream: &mut TcpStream, is_head: bool) -> io::Result<Self> {
+    pub(super) fn read(stream: &mut TcpStream, is_head: bool) -> io::Result<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -183,16 +189,16 @@ impl Reply {
         Ok(reply)
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         self.header("content-length").unwrap().parse().unwrap()
     }
 
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
@@ -502,10 +508,8 @@ fn the_end_waits_for_nobody_for_ever() {
 #[test]
 fn several_listeners_are_one_server() {
     let server = Server::new(Arc::new(Stage { generation: 1.into(), ..Stage::default() }), clock, settings());
-    let address = Some("127.0.0.1".to_owned());
-    let listeners = bind(&[(address.clone(), 0), (address, 0)]).unwrap();
-    let addresses: Vec<SocketAddr> =
-        listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    let listeners = bind(&[here(), here()]).unwrap();
+    let addresses: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address().unwrap()).collect();
     let (end, told) = oneshot::channel::<()>();
     let served = server.clone();
     let thread = thread::spawn(move || {

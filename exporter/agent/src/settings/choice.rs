@@ -41,6 +41,11 @@ impl Choice for Switch {
         &[("auto", Self::Auto), ("on", Self::On), ("off", Self::Off)];
 }
 
+/// Yes or no.
+impl Choice for bool {
+    const ALL: &'static [(&'static str, Self)] = &[("true", true), ("false", false)];
+}
+
 impl Choice for IdlePolicy {
     const ALL: &'static [(&'static str, Self)] =
         &[("usage", Self::Usage), ("requests", Self::Requests), ("none", Self::None)];

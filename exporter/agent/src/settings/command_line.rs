@@ -6,7 +6,7 @@ use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::flags::{FLAGS, Flag, find};
+use super::flags::{FLAGS, Flag, Kind, find};
 use super::given::{Given, Layer, Origin, Raw};
 use super::{Command, Misuse, Order, suggest};
 
@@ -56,7 +56,7 @@ fn subcommand(command: Command) -> clap::Command {
 
 fn argument(flag: &'static Flag) -> Arg {
     let again = if flag.repeatable { "; repeatable" } else { "" };
-    Arg::new(&*flag.name)
+    let argument = Arg::new(&*flag.name)
         .long(&*flag.name)
         .value_name(flag.kind.placeholder())
         .help(format!("{} [default: {}{again}]", flag.help, flag.preset.text()))
@@ -64,7 +64,12 @@ fn argument(flag: &'static Flag) -> Arg {
         // Any text and any number of times: what that means, and whether it may be, is said in one voice for the
         // command line, the environment and the file.
         .value_parser(ValueParser::os_string())
-        .action(ArgAction::Append)
+        .action(ArgAction::Append);
+    match flag.kind {
+        // It may stand alone, as those of the exporter-toolkit do.
+        Kind::Boolean => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        _ => argument,
+    }
 }
 
 /// What the command line says of one flag.

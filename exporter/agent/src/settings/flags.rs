@@ -50,6 +50,8 @@ pub enum Kind {
     Pairs,
     /// Anything else that one line of text can be: as help shows it.
     Form(&'static str),
+    /// True or false; on the command line the flag alone is true.
+    Boolean,
     /// One of a few words.
     Choice(fn() -> Vec<&'static str>),
 }
@@ -119,6 +121,7 @@ impl Kind {
             Self::ComponentWatts => "COMPONENT=WATTS".into(),
             Self::Pairs => "KEY=VALUE KEY=VALUE …".into(),
             Self::Form(form) => form.into(),
+            Self::Boolean => names::<bool>().join("|"),
             Self::Choice(names) => names().join("|"),
         }
     }
@@ -166,12 +169,17 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(GENERAL, "format", FORMAT, Preset::Value("text"),
         "How the findings are printed.").only(PRINTERS),
     Flag::new(WEB, "web.listen-address", Kind::Address, Preset::Derived(":18823, of grid :18824"),
-        "Where to serve. Without a host: all interfaces, IPv6 and IPv4. Port 0 picks a free one and logs it.")
+        "Where to serve. Without a host: all interfaces, IPv6 and IPv4. Port 0 picks a free one and logs it. Or a Unix socket: unix:/run/noether.sock?mode=0660.")
         .repeatable().only(SERVERS),
+    Flag::new(WEB, "web.config.file", Kind::Path, Preset::Derived("none"),
+        "A YAML file with TLS, users, headers and a rate limit, in the format of Prometheus' exporter-toolkit; see docs/web.md.")
+        .only(SERVERS),
+    Flag::new(WEB, "web.systemd-socket", Kind::Boolean, Preset::Value("false"),
+        "Whether to serve on the sockets that systemd passes instead of the listen addresses.").only(SERVERS),
     Flag::new(WEB, "web.telemetry-path", Kind::UrlPath, Preset::Value("/metrics"),
         "Where the metrics are.").only(SERVERS),
     Flag::new(WEB, "web.max-connections", Kind::Number, Preset::Value("512"),
-        "How many connections may be open; beyond, the one idle for longest makes room, else the newcomer gets 503.").only(SERVERS),
+        "How many connections may be open; beyond, one that dawdles or idles makes room for the newcomer.").only(SERVERS),
     Flag::new(PATH, "path.procfs", Kind::Path, Preset::Value("/proc"), "Where procfs is mounted.").only(LOCAL),
     Flag::new(PATH, "path.sysfs", Kind::Path, Preset::Value("/sys"), "Where sysfs is mounted.").only(LOCAL),
     Flag::new(PATH, "path.cgroupfs", Kind::Path, Preset::Derived("<path.sysfs>/fs/cgroup"),

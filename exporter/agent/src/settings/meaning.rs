@@ -32,6 +32,10 @@ pub struct Settings {
     pub format: Format,
     /// `--web.listen-address`, at least one.
     pub listen_addresses: Vec<ListenAddress>,
+    /// `--web.config.file`
+    pub web_config_file: Option<PathBuf>,
+    /// `--web.systemd-socket`
+    pub systemd_socket: bool,
     /// `--web.telemetry-path`, beginning with a slash.
     pub telemetry_path: String,
     /// `--web.max-connections`, above 0.
@@ -90,6 +94,8 @@ impl Settings {
             node_name: layers.optional("node.name", value::name)?,
             format: layers.one("format", choice)?,
             listen_addresses: listen_addresses(layers, command)?,
+            web_config_file: layers.optional("web.config.file", value::path)?,
+            systemd_socket: layers.one("web.systemd-socket", choice)?,
             telemetry_path: layers.one("web.telemetry-path", value::url_path)?,
             max_connections: layers.one("web.max-connections", value::positive)?,
             procfs: layers.one("path.procfs", value::path)?,
@@ -134,7 +140,7 @@ fn listen_addresses(layers: &Layers, command: Command) -> Result<Vec<ListenAddre
     let addresses = layers.list(name, listen_address)?;
     if addresses.is_empty() && layers.origin(name) == Origin::Default {
         let port = if command == Command::Grid { 18824 } else { 18823 };
-        return Ok(vec![ListenAddress { host: None, port }]);
+        return Ok(vec![ListenAddress::Tcp { host: None, port }]);
     }
     if addresses.is_empty() {
         return Err(Misuse::at(&layers.origin(name), name, "is an empty list; give it one address at least"));

@@ -16,7 +16,7 @@ mod listen_address;
 mod meaning;
 mod misuse;
 mod reference;
-mod suggest;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -24,7 +24,7 @@ pub(super) fn hint<'a>(wrong: &str, prefix: &str, names: impl Iterator<Item = &'
 }
 
 /// The end of a sentence that names the nearest, or nothing.
-pub(super) fn clause<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn clause<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
     nearest(wrong, names).map(|name| format!("; did you mean {name}?")).unwrap_or_default()
 }
 

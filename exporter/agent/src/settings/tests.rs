@@ -61,7 +61,9 @@ fn the_defaults_are_those_of_the_design() {
         config_file: None,
         node_name: None,
         format: Format::Text,
-        listen_addresses: vec![ListenAddress { host: None, port: 18823 }],
+        web_config_file: None,
+        systemd_socket: false,
+        listen_addresses: vec![ListenAddress::Tcp { host: None, port: 18823 }],
         telemetry_path: "/metrics".into(),
         max_connections: 512,
         procfs: "/proc".into(),
@@ -130,12 +132,23 @@ fn help_and_version_are_no_errors() {
         let help = typed(&[command.name(), "--help"]).unwrap_err().to_string();
         for flag in FLAGS.iter() {
             let offered = flag.commands.contains(&command) && !flag.secret;
-            assert_eq!(help.contains(&format!("--{} <", flag.name)), offered, "{} {help}", flag.name);
+            let shown = [" <", "[="].iter().any(|next| help.contains(&format!("--{}{next}", flag.name)));
+            assert_eq!(shown, offered, "{} {help}", flag.name);
             assert!(!offered || help.contains(&*flag.help), "{}", flag.name);
         }
     }
     let help = typed(&["--help"]).unwrap_err().to_string();
     assert!(help.contains("doctor") && help.contains("--web.listen-address"), "{help}");
+}
+
+#[test]
+fn a_switch_may_stand_alone() {
+    let on = |arguments: &[&str]| typed(arguments).map(|(_, settings)| settings.systemd_socket);
+    assert_eq!(on(&[]), Ok(false));
+    assert_eq!(on(&["--web.systemd-socket"]), Ok(true));
+    assert_eq!(on(&["--web.systemd-socket=false"]), Ok(false));
+    assert!(on(&["--web.systemd-socket=maybe"]).unwrap_err().to_string().contains("true, false"));
+    assert!(on(&["--web.systemd-socket", "--web.systemd-socket"]).is_err());
 }
 
 #[test]
@@ -242,8 +255,8 @@ fn the_grid() {
     let of = |arguments: &[&str]| settings(typed(arguments)).grid;
     let codes = |grid: &GridSettings| -> Vec<_> { grid.zones.iter().map(|zone| zone.code.clone()).collect() };
     assert_eq!(codes(&of(&["grid", "--grid.zone=DE", "--grid.zone=US-CA"])), ["DE", "US-CA"]);
-    let port = |command| settings(typed(&[command])).listen_addresses.first().map(|address| address.port);
-    assert_eq!((port("node"), port("grid")), (Some(18823), Some(18824)));
+    let place = |command| settings(typed(&[command])).listen_addresses.first().map(ToString::to_string);
+    assert_eq!((place("node").as_deref(), place("grid").as_deref()), (Some(":18823"), Some(":18824")));
 
     let grid = of(&["grid", "--grid.provider=uk", "--grid.url=http://a?b=c", "--grid.token-file=/t"]);
     let uk = grid.providers.first().unwrap();
