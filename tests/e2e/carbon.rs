@@ -96,8 +96,21 @@ fn grams_of_each_pod_at_the_time_of_use() {
     }
     // Nothing is spent while what is held back comes out, at the last intensity still.
     simulation.pause();
-    exporter.scrape_until("nothing is pending", settled);
+    let counted = exporter.scrape_until("nothing is pending", settled);
     sleep(Duration::from_secs(6));
+    let own = |pod: &str| {
+        let of = |component: &Component| {
+            let account = counted.account(component.label()).expect("an account");
+            let owners =
+                account.owners.iter().filter(|(owner, _)| owner.starts_with(&format!("container//{pod}/")));
+            owners.map(|(_, micro)| *micro as f64 / 1e6).sum::<f64>()
+        };
+        Component::ALL
+            .iter()
+            .filter(|component| counted.components().contains(&component.label().to_owned()))
+            .map(of)
+            .sum::<f64>()
+    };
     for pod in pods(&truths[INTENSITIES.len()]) {
         let spent = |pair: &[Truth]| joules(&pair[1], &pod) - joules(&pair[0], &pod);
         let phases: Vec<(f64, f64)> = truths.windows(2).map(spent).zip(INTENSITIES).collect();

@@ -17,7 +17,7 @@ pub(super) const PROVIDER: Provider = Provider {
     url: "",
     signal: Signal::Average,
     basis: Basis::Lifecycle,
-    cadence: Duration::from_secs(15),
+    cadence: Duration::from_millis(500),
     need: Need::Nothing,
     covers,
     access: Access::File { parse },
