@@ -33,6 +33,8 @@ pub struct DomainState {
     counter: Counter,
     failures: u32,
     fresh: bool,
+    /// The time between its last two readings.
+    pace: core::time::Duration,
     raw: Option<Energy>,
     mirror: Mirror,
 }
@@ -74,6 +76,7 @@ impl DomainState {
             counter: Counter::default(),
             failures: GRACE,
             fresh: false,
+            pace: core::time::Duration::ZERO,
             raw: None,
             mirror: Mirror::Unknown,
         }
@@ -100,6 +103,7 @@ impl DomainState {
             Reading::Power(_) => None,
         };
         let before = self.counter.last();
+        self.pace = before.map_or(self.pace, |before| reading.at.since(before));
         let step = self.counter.advance(reading.at, value, self.domain.max_power);
         let gain = step.energy();
         self.total += gain;
@@ -128,6 +132,11 @@ impl DomainState {
     /// Whether it was read in this tick.
     pub const fn fresh(&self) -> bool {
         self.fresh
+    }
+
+    /// Whether it can be read, as far as one knows by now: a slow meter has no reading at most ticks.
+    pub fn up(&self, now: Moment) -> bool {
+        self.fresh || (self.failures == 0 && now.since(self.read_at()) <= self.pace.saturating_mul(2))
     }
 
     /// Whether it has been unreadable for so long that another may take its place.

@@ -321,7 +321,10 @@ mod tests {
         let of = |name| readings.iter().find(|reading| &*reading.domain.name == name).unwrap();
         let package = &of("package-0").domain;
         assert_eq!(package.max_power, Some(Power::from_watts(413.0)));
-        assert_eq!((package.role, package.place), (Role::Part, Place { socket: Some(0), die: None }));
+        assert_eq!(
+            (package.role, package.place),
+            (Role::Part, Place { socket: Some(0), ..Place::default() })
+        );
         assert_eq!(of("package-1").domain.max_power, None);
         assert_eq!((of("dram-1").domain.component, of("dram-1").domain.role), (Component::Dram, Role::Part));
         assert_eq!((of("uncore-1").domain.role, of("psys").domain.role), (Role::Nested, Role::Whole));
@@ -354,7 +357,7 @@ mod tests {
         let expected = [("package-0-die-0", Ok(1)), ("core-0-die-0", Ok(3)), ("package-0-die-1", Ok(2))];
         assert_eq!(values(&mut *opened(&folder)), pairs(&expected));
         let die = look(&mut *opened(&folder)).0.pop().unwrap().domain.place;
-        assert_eq!(die, Place { socket: Some(0), die: Some(1) });
+        assert_eq!(die, Place { socket: Some(0), die: Some(1), device: None });
     }
 
     #[test]
