@@ -8,4 +8,5 @@ pub mod meters;
 pub mod node;
 pub mod published;
 pub mod settings;
+pub mod slow;
 pub mod tick;

@@ -3,6 +3,8 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>,
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
+mod gpu;
+
 use std::time::Duration;
 
 use noether_core::metric::{self, Kind, Metric, Unit};
@@ -36,6 +38,7 @@ pub fn render(snapshot: &Snapshot, vitals: &Vitals, format: Format, page: &mut V
     }
     infos(&mut writer, snapshot);
     meters(&mut writer, snapshot);
+    gpu::gpus(&mut writer, snapshot);
     sources(&mut writer, vitals);
     writer.family(&metric::WORKLOADS_FOLDED, |w, m| w.sample(m, &[], snapshot.folded));
     ticks(&mut writer, vitals);

@@ -7,9 +7,12 @@ pub mod cpu_power;
 pub mod cpuinfo;
 pub mod error;
 pub mod file;
+pub mod holder;
 pub mod meminfo;
 pub mod meter;
 pub mod model;
+pub mod nvml;
+pub mod owner;
 pub mod pattern;
 pub mod powercap;
 pub mod rapl;
@@ -32,6 +35,8 @@ pub struct Machine {
     pub cgroupfs: PathBuf,
     /// `--path.rootfs`
     pub rootfs: PathBuf,
+    /// `--nvml.library`
+    pub nvml_library: PathBuf,
     /// Clock ticks per second of `<procfs>/stat` (`_SC_CLK_TCK`).
     pub clock_ticks: u64,
     /// Bytes per page of memory.

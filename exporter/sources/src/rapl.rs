@@ -23,6 +23,7 @@ pub const PROBE: Probe = Probe {
     summary: "energy counters of Intel and AMD processors (RAPL)",
     reads: "<sysfs>/class/powercap/intel-rapl:*",
     mend: MEND,
+    slow: false,
     open: |machine| open(machine, "rapl", "intel-rapl"),
 };
 
@@ -32,6 +33,7 @@ pub const MMIO_PROBE: Probe = Probe {
     summary: "energy counters of Intel processors by memory-mapped registers (a twin of rapl)",
     reads: "<sysfs>/class/powercap/intel-rapl-mmio:*",
     mend: MEND,
+    slow: false,
     open: |machine| open(machine, "rapl_mmio", "intel-rapl-mmio"),
 };
 
@@ -232,6 +234,7 @@ mod tests {
             sysfs: root.join("sys"),
             cgroupfs: root.join("sys/fs/cgroup"),
             rootfs: root,
+            nvml_library: "libnvidia-ml.so.1".into(),
             clock_ticks: 100,
             page_size: 4096,
         }

@@ -1,7 +1,7 @@
 //! How every function answers: errors and delays as the state inflicts them, handles, and what is written where.
 
 use std::collections::BTreeMap;
-use std::ffi::{c_char, c_uint};
+use std::ffi::{CStr, c_char, c_uint};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -110,6 +110,15 @@ pub(crate) fn fill_text(into: *mut c_char, room: usize, text: &str) -> Answer {
         unsafe { into.add(place).write(byte as c_char) };
     }
     Ok(())
+}
+
+/// A text that the caller gives.
+pub(crate) fn text(from: *const c_char) -> Answer<String> {
+    if from.is_null() {
+        return Err(ffi::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT);
+    }
+    // SAFETY: the caller gives a text with its end, as NVML documents.
+    Ok(unsafe { CStr::from_ptr(from) }.to_string_lossy().into_owned())
 }
 
 /// A figure in NVML's width.

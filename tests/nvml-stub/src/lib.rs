@@ -86,6 +86,15 @@ functions! {
             answer::inflicted(&gpu.errors, "nvmlDeviceGetHandleByIndex_v2")?;
             fill(device, intern(&gpu.uuid))
         };
+    /// A handle by the unique id.
+    fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, device: *mut ffi::nvmlDevice_t)
+        |state| {
+            let uuid = answer::text(uuid)?;
+            let gpu = state.gpus.iter().find(|gpu| gpu.uuid == uuid);
+            let gpu = gpu.ok_or(ffi::nvmlReturn_enum_NVML_ERROR_NOT_FOUND)?;
+            answer::inflicted(&gpu.errors, "nvmlDeviceGetHandleByUUID")?;
+            fill(device, intern(&uuid))
+        };
     /// The unique id.
     fn nvmlDeviceGetUUID(device: ffi::nvmlDevice_t, uuid: *mut c_char, length: c_uint)
         |state| match mig(state, device) {
