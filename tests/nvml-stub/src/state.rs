@@ -1,4 +1,4 @@
-//! What the stub answers: a machine's GPUs, as a test writes them into the file that `NOETHER_NVML_STUB` names.
+//! What the stub answers: a machine's GPUs, as a test writes them into the file that `NVML_STUB_STATE` names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::{env, fs, io};
 use serde::{Deserialize, Serialize};
 
 /// The variable that names the state's file.
-pub const VARIABLE: &str = "NOETHER_NVML_STUB";
+pub const VARIABLE: &str = "NVML_STUB_STATE";
 
 /// A driver and its GPUs. Without a file, the driver is not loaded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -112,7 +112,7 @@ impl Gpu {
         self.missed = 0;
         let in_parts = handle.mig_mode().is_ok_and(|mode| mode.current == 1);
         let (slices, instances) =
-            if in_parts { self.parts(&handle, owners) } else { (0, vec![self.whole(&handle, owners)]) };
+            if in_parts { self.parts(&handle, owners) } else { (0, vec![self.whole(&handle, time, owners)]) };
         Some(Look {
             device: Arc::clone(&self.device),
             at,
@@ -124,7 +124,7 @@ impl Gpu {
         })
     }
 
-    fn whole(&mut self, handle: &Handle<'_>, owners: &mut Owners) -> Instance {
+    fn whole(&mut self, handle: &Handle<'_>, time: Duration, owners: &mut Owners) -> Instance {
         let lists = [
             handle.running_compute_processes(),
             handle.running_graphics_processes(),
@@ -132,9 +132,9 @@ impl Gpu {
         ];
         let mut processes = merged(lists.into_iter().flatten().flatten());
         let times = match handle.process_utilization_stats(self.samples.seen()) {
-            Ok(samples) => Some(self.samples.take(&samples)),
+            Ok(samples) => Some(self.samples.take(&samples, time)),
             // There was nothing since then.
-            Err(NvmlError::NotFound) => Some(self.samples.take(&[])),
+            Err(NvmlError::NotFound) => Some(self.samples.take(&[], time)),
             Err(_) => None,
         };
         // Who ended since the last look is in the samples alone.

@@ -1,6 +1,7 @@
 //! Samples of processes' utilisation become time: each counts for as long as it is after the one before.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nvml_wrapper::struct_wrappers::device::ProcessUtilizationSample;
 
@@ -19,11 +20,17 @@ impl Samples {
         self.seen
     }
 
-    /// Each process's time on the device's processors since the last look, in µs.
+    /// Each process's time on the device's processors since the last look, in µs; that look was `passed` ago. A process's
+    /// first sample counts for no more than that.
     ///
     /// The driver's buffer may hold several samples of a process, some that were seen already, and, on some versions, some
     /// of more than 100 %, which are none.
-    pub(super) fn take(&mut self, samples: &[ProcessUtilizationSample]) -> BTreeMap<u32, u64> {
+    pub(super) fn take(
+        &mut self,
+        samples: &[ProcessUtilizationSample],
+        passed: Duration,
+    ) -> BTreeMap<u32, u64> {
+        let passed = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
         let mut samples: Vec<_> = samples
             .iter()
             .filter(|sample| sample.sm_util <= 100 && sample.timestamp > 0)
@@ -33,12 +40,12 @@ impl Samples {
         let mut times: BTreeMap<u32, u64> = BTreeMap::new();
         let mut last = BTreeMap::new();
         for (at, pid, utilisation) in samples {
-            let before = last.get(&pid).or_else(|| self.last.get(&pid)).copied().unwrap_or(self.seen);
+            let own = last.get(&pid).or_else(|| self.last.get(&pid)).copied();
+            let before = own.unwrap_or_else(|| self.seen.max(at.saturating_sub(passed)));
             if at <= before {
                 continue;
             }
-            // Nothing came before the very first look: its samples count alike.
-            let time = if before == 0 { 1 } else { at - before };
+            let time = at - before;
             *times.entry(pid).or_default() += time.saturating_mul(u64::from(utilisation)) / 100;
             last.insert(pid, at);
         }
@@ -59,13 +66,13 @@ mod tests {
 
     fn times(samples: &mut Samples, new: &[(u32, u64, u32)]) -> Vec<(u32, u64)> {
         let new: Vec<_> = new.iter().map(|(pid, at, busy)| sample(*pid, *at, *busy)).collect();
-        samples.take(&new).into_iter().collect()
+        samples.take(&new, Duration::from_secs(1)).into_iter().collect()
     }
 
     #[test]
     fn a_sample_counts_for_the_time_since_the_one_before() {
         let mut samples = Samples::default();
-        times(&mut samples, &[(1, 1_000_000, 50)]);
+        assert_eq!(times(&mut samples, &[(1, 1_000_000, 50)]), [(1, 500_000)]);
         assert_eq!(samples.seen(), 1_000_000);
         let second = times(&mut samples, &[(1, 2_000_000, 60), (2, 2_000_100, 20), (1, 1_500_000, 30)]);
         assert_eq!(second, [(1, 450_000), (2, 200_020)]);
@@ -74,6 +81,9 @@ mod tests {
         assert_eq!(third, [(2, 100_000)]);
         // Process 1 was silent meanwhile, so not all of that time is its.
         assert_eq!(times(&mut samples, &[(1, 3_100_100, 100)]), [(1, 100_000)]);
+        // After an hour without any, a sample counts for the last second.
+        assert_eq!(times(&mut samples, &[]), []);
+        assert_eq!(times(&mut samples, &[(7, 3_600_000_000, 10)]), [(7, 100_000)]);
     }
 
     proptest! {
@@ -84,7 +94,7 @@ mod tests {
                 let before = samples.clone();
                 for (pid, time) in times(&mut samples, &round) {
                     let from = before.last.get(&pid).copied().unwrap_or(before.seen);
-                    prop_assert!(time <= samples.seen() - from.min(samples.seen()));
+                    prop_assert!(time <= samples.seen() - from.min(samples.seen()), "{pid}: {time}");
                 }
             }
         }
