@@ -402,3 +402,44 @@ fn an_idle_gpu_is_its_holders() {
     near(scrape.account("gpu").unwrap().unattributed as f64 / 1e6, 10.0, "nobody");
     assert_eq!(scrape.value("noether_gpu_attribution_info", &[("gpu", "0"), ("method", "none")]), Some(1.0));
 }
+
+/// A card of AMD in sysfs, whose processes the kernel tells.
+#[test]
+fn a_card_in_sysfs() {
+    let _guard = together();
+    let mut machine = two_containers();
+    let device = "sys/class/drm/card1/device";
+    let put =
+        |machine: &mut Machine, path: &str, content: &str| machine.tree().put(path, &format!("{content}\n"));
+    put(&mut machine, &format!("{device}/uevent"), "PCI_SLOT_NAME=0000:03:00.0");
+    put(&mut machine, &format!("{device}/mem_info_vram_vendor"), "samsung");
+    for (file, content) in [("name", "amdgpu"), ("power1_average", "200000000"), ("power1_cap", "300000000")]
+    {
+        put(&mut machine, &format!("{device}/hwmon/hwmon3/{file}"), content);
+    }
+    let work = |machine: &mut Machine, step: u64| {
+        for (pid, engine) in [(1, 30_000_000 * step), (2, 10_000_000 * step)] {
+            let content =
+                format!("drm-pdev:\t0000:03:00.0\ndrm-client-id:\t{pid}\ndrm-engine-gfx:\t{engine} ns");
+            put(machine, &format!("proc/{pid}/fdinfo/5"), &content);
+        }
+    };
+    work(&mut machine, 0);
+    for pid in [1, 2] {
+        machine.tree().link(&format!("proc/{pid}/fd/5"), "/dev/dri/renderD128");
+    }
+    let driver = Driver::new(machine.folder(), 0);
+    let exporter = driver.exporter(machine.flags(), &[QUICK]);
+    settled(&exporter);
+    let mut watch = Watch::new(&exporter);
+    for step in 1..=40 {
+        work(&mut machine, step);
+        watch.scrape();
+        sleep(Duration::from_millis(100));
+    }
+    let scrape = watch.scrape();
+    within(0.1, scrape.joules(A, "gpu") / scrape.joules(B, "gpu"), 3.0, "three to one");
+    assert_eq!(scrape.value("noether_gpu_attribution_info", &[("method", "engine_time")]), Some(1.0));
+    let labels = [("meter", "amdgpu"), ("quality", "integrated")];
+    assert_eq!(scrape.value("noether_meter_info", &labels), Some(1.0));
+}

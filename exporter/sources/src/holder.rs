@@ -185,8 +185,13 @@ mod tests {
     #[test]
     fn a_holder_is_known_once_it_tells_and_forgotten_when_it_is_gone() {
         let procfs = tempfile::tempdir().unwrap();
-        let mut holders =
-            Holders { procfs: procfs.path().into(), waiting: vec![], holdings: vec![], told: vec![] };
+        let mut holders = Holders {
+            procfs: procfs.path().into(),
+            waiting: vec![],
+            holdings: vec![],
+            told: vec![],
+            seen: false,
+        };
         let mut cgroup = Cgroup {
             present: true,
             parent: None,

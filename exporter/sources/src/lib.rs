@@ -2,12 +2,15 @@
 //!
 //! Each file holds, in this order: its probe, its type, its pure parser, its tests.
 
+pub mod amdgpu;
 pub mod cgroup;
 pub mod cpu_power;
 pub mod cpuinfo;
+mod drm;
 pub mod error;
 pub mod file;
 pub mod holder;
+pub mod i915;
 pub mod meminfo;
 pub mod meter;
 pub mod model;
@@ -19,6 +22,7 @@ pub mod rapl;
 pub mod slurm;
 pub mod stat;
 pub mod topology;
+pub mod xe;
 
 pub use error::Error;
 

@@ -6,13 +6,16 @@ use noether_core::gpu;
 use noether_core::reading::{DomainReading, Moment};
 
 use crate::stat::CpuTimes;
-use crate::{Error, Machine, model, nvml, rapl};
+use crate::{Error, Machine, amdgpu, i915, model, nvml, rapl, xe};
 
 /// Every meter that Noether knows, measured ones first.
 pub static METERS: &[Probe] = &[
     rapl::PROBE,
     rapl::MMIO_PROBE,
     nvml::PROBE,
+    amdgpu::PROBE,
+    i915::PROBE,
+    xe::PROBE,
     // The last: it stands in where no other one reads.
     model::PROBE,
 ];

@@ -77,7 +77,7 @@ impl Meter for Meters {
             }
             answered |= result.is_ok();
             let reading = result.map_err(|error| {
-                let error = fault(&self.library, &gpu.device.uuid, error);
+                let error = fault(&self.library, &gpu.device.uuid, &error);
                 let short = error.fault();
                 faults.push(error);
                 short
@@ -103,7 +103,7 @@ impl Meter for Meters {
         if self.nvml.is_none() {
             self.nvml = load(&self.library)?;
         }
-        self.find_gpus().map_err(|error| fault(&self.library, "", error))
+        self.find_gpus().map_err(|error| fault(&self.library, "", &error))
     }
 }
 
@@ -149,12 +149,12 @@ fn load(library: &Path) -> Result<Option<Nvml>, Error> {
         Err(NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound | NvmlError::DriverNotLoaded) => {
             Ok(None)
         }
-        Err(error) => Err(fault(library, "", error)),
+        Err(error) => Err(fault(library, "", &error)),
     }
 }
 
 /// The library's error of a device, as every source tells its own.
-fn fault(library: &Path, device: &str, error: NvmlError) -> Error {
+fn fault(library: &Path, device: &str, error: &NvmlError) -> Error {
     let kind = match error {
         NvmlError::NoPermission | NvmlError::OperatingSystem => io::ErrorKind::PermissionDenied,
         NvmlError::GpuLost
