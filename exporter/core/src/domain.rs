@@ -124,7 +124,8 @@ impl DomainState {
 
     /// After a tick's readings: a domain that nobody reads any more is gone. Slow meters have no reading at most ticks.
     pub fn end_tick(&mut self, now: Moment) {
-        if now.since(self.read_at()) > STALE {
+        // One whose rounds take minutes is not gone between two of them.
+        if now.since(self.read_at()) > self.pace.saturating_mul(3).clamp(STALE, 10 * STALE) {
             self.failures = GRACE;
         }
     }
@@ -134,9 +135,15 @@ impl DomainState {
         self.fresh
     }
 
-    /// Whether it can be read, as far as one knows by now: a slow meter has no reading at most ticks.
+    /// Whether it can be read, as far as one knows by now: a slow meter has no reading at many a tick.
     pub fn up(&self, now: Moment) -> bool {
-        self.fresh || (self.failures == 0 && now.since(self.read_at()) <= self.pace.saturating_mul(2))
+        let patience = || self.pace.max(core::time::Duration::from_secs(1)).saturating_mul(3);
+        self.fresh || (self.is_slow() && self.failures == 0 && now.since(self.read_at()) <= patience())
+    }
+
+    /// Whether it is read at a pace of its own: accelerators are, on a thread beside the tick's.
+    pub fn is_slow(&self) -> bool {
+        self.domain.component == Component::Gpu
     }
 
     /// Whether it has been unreadable for so long that another may take its place.

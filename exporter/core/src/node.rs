@@ -127,7 +127,7 @@ impl Node {
     /// later than it, so they keep who ended in their open interval.
     fn settle(&mut self) {
         let (domains, devices) = (&self.domains, &self.devices);
-        let slow = |state: &&DomainState| state.domain.component == Component::Gpu && state.awaited();
+        let slow = |state: &&DomainState| state.is_slow() && state.awaited();
         let starts =
             || domains.iter().filter(slow).filter_map(|state| state.feed.as_ref()).map(|feed| feed.base.at);
         let settled = |consumer, ended| !devices.names(consumer) && starts().all(|start| start >= ended);
