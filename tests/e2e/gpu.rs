@@ -443,3 +443,50 @@ fn a_card_in_sysfs() {
     let labels = [("meter", "amdgpu"), ("quality", "integrated")];
     assert_eq!(scrape.value("noether_meter_info", &labels), Some(1.0));
 }
+
+/// A board in instances: by slices where no more is known, by slices × utilisation where it is; and the board's joules once.
+#[test]
+fn instances_add_up_to_their_board() {
+    let _guard = together();
+    let machine = two_containers();
+    let mut driver = Driver::new(machine.folder(), 1);
+    let with = |place, slices, pid, busy| {
+        let mut instance = Instance::new(0, place, slices);
+        instance.compute = vec![process(pid, 100)];
+        instance.utilization = busy;
+        Some(instance)
+    };
+    let add = |driver: &mut Driver, millijoules| {
+        let gpu = driver.gpu(0);
+        gpu.energy_mj = gpu.energy_mj.map(|energy| energy + millijoules);
+        driver.write();
+    };
+    driver.gpu(0).mig =
+        Some(Mig { most: 7, instances: vec![with(0, 3, 1, None), with(1, 1, 2, None), None] });
+    driver.write();
+    let exporter = driver.exporter(machine.flags(), &[QUICK]);
+    let by = |method: &'static str| {
+        exporter.scrape_until(method, |scrape| {
+            scrape.value("noether_gpu_attribution_info", &[("method", method)]).is_some()
+        })
+    };
+    by("mig_slices");
+    add(&mut driver, 100_000);
+    let scrape = shows(&exporter, 100.0);
+    near(scrape.joules(A, "gpu"), 75.0, "A by slices");
+    near(scrape.joules(B, "gpu"), 25.0, "B by slices");
+    // Another board, that can be profiled: three slices at .1 and one at .9.
+    let instances = vec![with(0, 3, 1, Some(10.0)), with(1, 1, 2, Some(90.0))];
+    driver.gpu(0).mig = Some(Mig { most: 7, instances });
+    driver.gpu(0).uuid = "GPU-another".to_owned();
+    driver.gpu(0).pci = "00000000:99:00.0".to_owned();
+    driver.gpu(0).energy_mj = Some(0);
+    driver.write();
+    by("mig_utilization");
+    add(&mut driver, 120_000);
+    let scrape = shows(&exporter, 220.0);
+    near(scrape.joules(A, "gpu"), 75.0 + 30.0, "A by utilisation");
+    near(scrape.joules(B, "gpu"), 25.0 + 90.0, "B by utilisation");
+    assert_eq!(scrape.account("gpu").unwrap().node, 220_000_000);
+    assert_eq!(scrape.value("noether_gpu_info", &[("gpu", "1"), ("mig_profile", "3g.15gb")]), Some(1.0));
+}

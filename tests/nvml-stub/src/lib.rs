@@ -9,6 +9,7 @@ pub mod state;
 
 mod answer;
 mod process;
+mod profile;
 
 use std::ffi::{c_char, c_uint, c_ulonglong};
 use std::path::{Path, PathBuf};
@@ -189,6 +190,22 @@ functions! {
             let (_, instance) = mig(state, device).ok_or(ffi::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED)?;
             fill(attributes, answer::attributes(instance))
         };
+    /// Whether instances can be profiled.
+    fn nvmlGpmQueryDeviceSupport(device: ffi::nvmlDevice_t, support: *mut ffi::nvmlGpmSupport_t)
+        |state| of_device(state, device, "nvmlGpmQueryDeviceSupport", |gpu| {
+            let mut instances = gpu.mig.iter().flat_map(|mig| mig.instances.iter().flatten());
+            let yes = u32::from(instances.any(|one| one.utilization.is_some()));
+            fill(support, ffi::nvmlGpmSupport_t { version: ffi::NVML_GPM_SUPPORT_VERSION, isSupportedDevice: yes })
+        });
+    /// Room for a sample.
+    fn nvmlGpmSampleAlloc(sample: *mut ffi::nvmlGpmSample_t) |_| profile::alloc(sample);
+    /// Gives it back.
+    fn nvmlGpmSampleFree(sample: ffi::nvmlGpmSample_t) |_| profile::free(sample);
+    /// A sample of an instance.
+    fn nvmlGpmMigSampleGet(device: ffi::nvmlDevice_t, instance: c_uint, sample: ffi::nvmlGpmSample_t)
+        |state| of_device(state, device, "nvmlGpmMigSampleGet", |gpu| profile::take(gpu, instance, sample));
+    /// What lies between two samples.
+    fn nvmlGpmMetricsGet(request: *mut ffi::nvmlGpmMetricsGet_t) |_| profile::metrics(request);
 }
 
 /// What an error means.

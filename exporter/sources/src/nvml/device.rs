@@ -27,6 +27,8 @@ pub(super) struct Gpu {
     samples: Samples,
     /// What each instance is, by its id; that does not change while it lives.
     profiles: BTreeMap<Arc<str>, Profile>,
+    /// Whether its instances can be profiled.
+    tells_use: bool,
     looked: Option<Moment>,
     /// How often in a row it was not there.
     pub(super) missed: u32,
@@ -36,6 +38,8 @@ pub(super) struct Gpu {
 struct Profile {
     name: Arc<str>,
     slices: u32,
+    /// Its number on the GPU, which only a process in it tells.
+    number: Option<u32>,
 }
 
 impl Gpu {
@@ -74,6 +78,7 @@ impl Gpu {
             device: Arc::new(device),
             samples: Samples::default(),
             profiles: BTreeMap::new(),
+            tells_use: handle.gpm_support().unwrap_or(false),
             looked: None,
             missed: 0,
         }
@@ -84,6 +89,12 @@ impl Gpu {
         if self.device != *device {
             self.device = Arc::clone(device);
         }
+    }
+
+    /// The instances whose utilisation can be asked for, with their numbers on the GPU.
+    pub(super) fn profiled(&self) -> impl Iterator<Item = (&Arc<str>, u32)> {
+        let profiles = self.profiles.iter().filter(|_| self.tells_use);
+        profiles.filter_map(|(uuid, profile)| Some((uuid, profile.number?)))
     }
 
     /// Its energy counter, or its power.
@@ -158,8 +169,10 @@ impl Gpu {
             let Ok(part) = handle.mig_device_by_index(place) else { continue };
             let Ok(uuid) = part.uuid() else { continue };
             let uuid: Arc<str> = uuid.into();
-            let profile = self.profiles.remove(&uuid).unwrap_or_else(|| profile(&part));
-            let processes = merged(part.running_compute_processes().into_iter().flatten());
+            let mut profile = self.profiles.remove(&uuid).unwrap_or_else(|| profile(&part));
+            let running = part.running_compute_processes().unwrap_or_default();
+            profile.number = profile.number.or(running.iter().find_map(|process| process.gpu_instance_id));
+            let processes = merged(running.into_iter());
             let process = |(pid, memory)| Process { owner: owners.of(pid), time: None, memory };
             instances.push(Instance {
                 uuid: Arc::clone(&uuid),
@@ -185,7 +198,7 @@ fn profile(part: &Handle<'_>) -> Profile {
     // `1c.3g.20gb` is one slice of compute in an instance of three.
     let named = name.split(['c', 'g']).next().and_then(|digits| digits.parse().ok());
     let slices = told.filter(|slices| *slices > 0).or(named).unwrap_or(1);
-    Profile { name, slices }
+    Profile { name, slices, number: None }
 }
 
 /// Each process once, with the most memory that a list says it holds.

@@ -5,6 +5,7 @@
 //! <https://docs.nvidia.com/deploy/nvml-api/>
 
 mod device;
+mod gpm;
 mod samples;
 
 use std::io;
@@ -61,6 +62,8 @@ struct Meters {
 
 impl Meter for Meters {
     fn read(&mut self, look: &Look<'_>, readings: &mut Vec<DomainReading>, faults: &mut Vec<Error>) {
+        let round = self.nvml.as_ref().map(|nvml| gpm::Round::begin(nvml, &self.gpus));
+        let mut looks = Vec::new();
         let mut answered = false;
         for gpu in &mut self.gpus {
             let result = match &self.nvml {
@@ -68,11 +71,7 @@ impl Meter for Meters {
                 None => Err(NvmlError::DriverNotLoaded),
             };
             let at = (look.now)();
-            let gone = matches!(
-                result,
-                Err(NvmlError::NotFound | NvmlError::DriverNotLoaded | NvmlError::Uninitialized)
-            );
-            if gone && !gpu.says_farewell() {
+            if result.as_ref().is_err_and(is_gone) && !gpu.says_farewell() {
                 continue;
             }
             answered |= result.is_ok();
@@ -83,10 +82,14 @@ impl Meter for Meters {
                 short
             });
             if let (Ok(_), Some(nvml)) = (&reading, &self.nvml) {
-                self.looks.extend(gpu.look(nvml, at, &mut self.owners).map(Arc::new));
+                looks.extend(gpu.look(nvml, at, &mut self.owners));
             }
             readings.push(DomainReading { domain: Arc::clone(&gpu.device.domain), at, reading });
         }
+        if let Some(round) = round {
+            round.end(&mut looks);
+        }
+        self.looks.extend(looks.into_iter().map(Arc::new));
         self.lost = !answered;
         self.owners.forget();
     }
@@ -134,6 +137,11 @@ impl Meters {
         }
         Ok(())
     }
+}
+
+/// Whether the device is not there, rather than there and in trouble.
+const fn is_gone(error: &NvmlError) -> bool {
+    matches!(error, NvmlError::NotFound | NvmlError::DriverNotLoaded | NvmlError::Uninitialized)
 }
 
 /// The device's place, if no other one has that as its name: places change when devices are removed, names must not.
