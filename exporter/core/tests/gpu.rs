@@ -19,7 +19,7 @@ use noether_core::reading::{Component, Domain, DomainReading, Fault, Moment, Pla
 use noether_core::roster::NoNames;
 use noether_core::sample::{Birth, Cgroup, NodeUsage, Reserved, Sample, Sockets};
 use noether_core::snapshot::{Generation, Snapshot};
-use noether_core::units::Energy;
+use noether_core::units::{Energy, Power};
 use noether_core::workload::{Key, Workload};
 use proptest::prelude::*;
 
@@ -93,8 +93,17 @@ type Seen = (Arc<Device>, Result<Energy, Fault>, (u32, Vec<Instance>));
 
 impl Bench {
     fn new(idle: IdlePolicy, names: &[&str]) -> Self {
+        Self::with_floor(idle, 0.0, names)
+    }
+
+    fn with_floor(idle: IdlePolicy, watts: f64, names: &[&str]) -> Self {
         let terms = Terms { linger: Duration::from_secs(2), zero_hold: Duration::from_secs(4), max: 100 };
-        let policy = Policy { terms, idle, floors: vec![], identity_timeout: Duration::ZERO };
+        let policy = Policy {
+            terms,
+            idle,
+            floors: vec![(GPU, Power::from_watts(watts))],
+            identity_timeout: Duration::ZERO,
+        };
         let usage =
             NodeUsage { busy: vec![Duration::ZERO], packages: vec![0], cpus: 8, ..NodeUsage::default() };
         Self {
@@ -204,6 +213,22 @@ fn idle_to_nobody_leaves_holders_out() {
     bench.tick(10, &[(device(0), at(100), whole(vec![]))]);
     bench.tick(1, &[]);
     assert_eq!((bench.joules("a"), bench.unattributed(), bench.method()), (0.0, 100.0, "none"));
+}
+
+/// The floor by what is held, free slices to nobody; what lies above it by use.
+#[test]
+fn idle_by_what_is_held() {
+    let mut bench = Bench::with_floor(IdlePolicy::Requests, 70.0, &["a", "b"]);
+    let parts = || {
+        let used = Instance { slices: 1, processes: vec![process("a", None)], ..Instance::default() };
+        (7, vec![used, Instance { slices: 2, uuid: "MIG-b".into(), ..Instance::default() }])
+    };
+    bench.holdings = vec![Holding { device: Name::Uuid("MIG-b".into()), holder: unit("b") }];
+    bench.tick(1, &[(device(0), at(0), parts())]);
+    bench.tick(10, &[(device(0), at(1000), parts())]);
+    bench.tick(1, &[]);
+    // 700 J idle: two slices of seven are b's. 300 J above: one slice used, two held.
+    assert_eq!((bench.joules("a"), bench.joules("b"), bench.unattributed()), (100.0, 400.0, 500.0));
 }
 
 #[test]

@@ -158,6 +158,7 @@ mod tests {
     use super::*;
     use noether_core::sample::{Reserved, Sockets};
     use noether_core::workload::JobId;
+    use proptest::prelude::*;
 
     fn job() -> Workload {
         Workload::Job { scheduler: "slurm", id: JobId::Number("7".into()), user: None }
@@ -219,5 +220,17 @@ mod tests {
         holders.meet(&[cgroup]);
         holders.ask(true, |_| vec![8]);
         assert!(holders.holdings().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_environment_is_read(list in "[0-9,:GPUMI a-z-]{0,60}", noise in any::<Vec<u8>>()) {
+            for name in ["SLURM_JOB_GPUS=", "NVIDIA_VISIBLE_DEVICES="] {
+                let environment = [&noise[..], b"\0", name.as_bytes(), list.as_bytes()].concat();
+                for workload in [job(), container(None), container(Some("p"))] {
+                    held(&workload, &environment);
+                }
+            }
+        }
     }
 }

@@ -118,6 +118,7 @@ fn whole(path: &str, is_folder: impl Fn(&str) -> bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const ID: &str = "aaefb9d8feed2d453b543f6d928cede7a4dbefa6a0ae7c9b990dd234c56e93b9";
     const UID: &str = "2fc932ce-fdcc-454b-97bd-aadfdeb4c340";
@@ -177,5 +178,12 @@ mod tests {
         owners.forget();
         owners.forget();
         assert!(owners.of(7).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_is_read(content in "([0-9]{0,2}:?[a-z,=]{0,9}:?[/.a-z0-9-]{0,30}\n){0,5}", there in any::<bool>()) {
+            owner(&content, |_| there);
+        }
     }
 }

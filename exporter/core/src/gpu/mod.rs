@@ -193,6 +193,9 @@ pub struct Shares<'a> {
 
 /// Fine enough that a share is off by less than 1e-9.
 const FINE: u64 = 1 << 30;
+/// A look tells of a day at most, in ms, and a device has this many slices: so that no product of weights overflows.
+const LONGEST: u128 = 86_400_000;
+const MOST_SLICES: u32 = 64;
 
 impl Look {
     /// By what the look's time is split, and how.
@@ -244,15 +247,16 @@ impl Look {
     /// Slices × utilisation, where that is known of all instances that are used; else the slices of those that are used or
     /// held.
     fn weigh_instances(&self, holders: &[Vec<&Workload>]) -> (Method, Vec<u64>) {
+        let slices = |one: &Instance| u64::from(one.slices.min(MOST_SLICES));
         let busy = |one: &Instance| one.utilisation.map(|busy| (busy.clamp(0.0, 1.0) * 1e6) as u64);
         let known = |one: &Instance| one.processes.is_empty() || busy(one).is_some();
         if self.instances.iter().all(known) && self.instances.iter().any(|one| busy(one).is_some()) {
-            let weight = |one: &Instance| u64::from(one.slices) * busy(one).unwrap_or(0);
+            let weight = |one: &Instance| slices(one) * busy(one).unwrap_or(0);
             return (Method::MigUtilisation, self.instances.iter().map(weight).collect());
         }
         let weight = |(one, holders): (&Instance, &Vec<&Workload>)| {
             let taken = !one.processes.is_empty() || !holders.is_empty();
-            if taken { u64::from(one.slices) } else { 0 }
+            if taken { slices(one) } else { 0 }
         };
         (Method::MigSlices, self.instances.iter().zip(holders).map(weight).collect())
     }
@@ -269,7 +273,7 @@ impl Look {
 
     /// Several looks may fall into one interval: each counts by its time, and by how busy the device was in it.
     fn scale(&self, shares: &mut Shares<'_>) {
-        let time = u128::from(u64::try_from(self.time.as_millis()).unwrap_or(0).max(1));
+        let time = self.time.as_millis().clamp(1, LONGEST);
         let busy = self.utilisation().map_or(1000, |busy| (busy * 1000.0) as u128).max(1);
         rescale(&mut shares.used, time * busy);
         rescale(&mut shares.held, time);
@@ -333,7 +337,7 @@ fn share_equally<'a>(whole: u64, holders: &[&'a Workload], into: &mut Vec<(Optio
 fn rescale(weights: &mut [(Option<&Workload>, u64)], to: u128) {
     let sum: u128 = weights.iter().map(|(_, weight)| u128::from(*weight)).sum();
     for (_, weight) in weights {
-        // At most `to` × 2^30: an hour at full load is below 2^62.
+        // At most 2^37 × 2^30; where it saturates, shares of several looks in one interval are a little off.
         let scaled = (u128::from(*weight) * to * u128::from(FINE)).checked_div(sum).unwrap_or(0);
         *weight = u64::try_from(scaled).unwrap_or(u64::MAX);
     }

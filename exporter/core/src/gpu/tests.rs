@@ -4,6 +4,7 @@ use super::*;
 use crate::reading::{Component, Place, Quality, Role};
 use alloc::string::{String, ToString};
 use alloc::vec;
+use proptest::prelude::*;
 
 fn device() -> Arc<Device> {
     let domain = Domain {
@@ -164,4 +165,38 @@ fn several_looks_count_by_time_and_by_how_busy_the_device_was() {
     assert_eq!(devices.utilisation(), Some(0.8));
     devices.clear(&device().domain);
     assert_eq!(devices.utilisation(), None);
+}
+
+fn any_process() -> impl Strategy<Value = Process> {
+    (0..4_u8, any::<Option<u64>>(), any::<Option<u64>>())
+        .prop_map(|(owner, time, memory)| process(["", "a", "b", "c"][usize::from(owner)], time, memory))
+}
+
+fn any_instance() -> impl Strategy<Value = Instance> {
+    (any::<u32>(), prop::option::of(any::<f64>()), prop::collection::vec(any_process(), 0..4))
+        .prop_map(|(slices, utilisation, processes)| part(slices, utilisation, processes))
+}
+
+proptest! {
+    /// Whatever a device says: no overflow, and only those who are named get anything.
+    #[test]
+    fn any_look_is_shared(
+        slices in prop_oneof![Just(0), any::<u32>()],
+        instances in prop::collection::vec(any_instance(), 0..5),
+        seconds in any::<u64>(),
+        busy in prop::option::of(any::<f64>()),
+        engines in any::<bool>(),
+        holders in prop::collection::vec((0..3_u32, 0..4_u32), 0..4),
+    ) {
+        let mut look = look(slices, instances);
+        look.time = Duration::from_secs(seconds);
+        look.gauges.utilisation = busy;
+        look.clock = if engines { Clock::Engines } else { Clock::Sm };
+        let holdings: Vec<_> =
+            holders.iter().map(|(gpu, place)| held(Name::Instance(*gpu, *place), "h")).collect();
+        let (method, shares) = look.shares(&holdings);
+        let used: u128 = shares.used.iter().map(|(_, weight)| u128::from(*weight)).sum();
+        prop_assert_eq!(used == 0, matches!(method, Method::Holder | Method::Nobody));
+        prop_assert!(holdings.is_empty() || shares.held.len() >= look.instances.len());
+    }
 }

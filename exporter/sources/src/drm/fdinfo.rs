@@ -43,7 +43,7 @@ pub(super) fn parse(content: &str) -> Option<Client> {
         } else if let Some(name) = key.strip_prefix("drm-cycles-") {
             client.cycles.entry(name.to_owned()).or_default().0 = number().unwrap_or(0);
         } else if key.starts_with("drm-resident-vram") || key.starts_with("drm-resident-local") {
-            resident = Some(resident.unwrap_or(0) + bytes(value)?);
+            resident = bytes(value).map(|bytes| bytes.saturating_add(resident.unwrap_or(0))).or(resident);
         } else if key == "drm-memory-vram" {
             held = bytes(value);
         }
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_content_is_read(content in "(drm-[a-z-]{0,20}:[ \t]?[0-9a-zKMi: ]{0,24}\n){0,12}", passed in any::<u64>()) {
+        fn any_content_is_read(content in "(drm-(pdev|client-id|resident-vram0|engine-gfx|cycles-rcs|total-cycles-rcs|engine-capacity-gfx|[a-z-]{0,9}):[ \t]?[0-9]{0,20}[a-zKMi: ]{0,4}\n){0,12}", passed in any::<u64>()) {
             if let Some(client) = parse(&content) {
                 client.since(Some(&client), passed);
             }

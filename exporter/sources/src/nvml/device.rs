@@ -21,6 +21,9 @@ use crate::owner::Owners;
 /// How often in a row a device that is gone says so; then it is silent.
 const FAREWELLS: u32 = 3;
 
+/// No GPU has as many.
+const MOST_SLICES: u32 = 64;
+
 /// A GPU that was found, whether or not it is still there.
 pub(super) struct Gpu {
     pub(super) device: Arc<Device>,
@@ -162,7 +165,7 @@ impl Gpu {
 
     /// The instances of MIG, and of how many slices they are a part.
     fn parts(&mut self, handle: &Handle<'_>, owners: &mut Owners) -> (u32, Vec<Instance>) {
-        let most = handle.mig_device_count().unwrap_or(0);
+        let most = handle.mig_device_count().unwrap_or(0).min(MOST_SLICES);
         let mut profiles = BTreeMap::new();
         let mut instances = Vec::new();
         for place in 0..most {
@@ -197,7 +200,7 @@ fn profile(part: &Handle<'_>) -> Profile {
     let told = part.attributes().ok().map(|attributes| attributes.compute_instance_slice_count);
     // `1c.3g.20gb` is one slice of compute in an instance of three.
     let named = name.split(['c', 'g']).next().and_then(|digits| digits.parse().ok());
-    let slices = told.filter(|slices| *slices > 0).or(named).unwrap_or(1);
+    let slices = told.filter(|slices| *slices > 0).or(named).unwrap_or(1).min(MOST_SLICES);
     Profile { name, slices, number: None }
 }
 
