@@ -64,12 +64,14 @@ Every series that the exporter serves at `--web.telemetry-path`, in the order of
 not shown at all. Energy has exactly six decimals: it is a whole number of microjoules. How the values come about is in
 [attribution.md](attribution.md), how far they can be trusted in [accuracy.md](accuracy.md).
 
-- `component` is `cpu` (processor packages), `dram` (main memory) or `other` (what a whole-node meter has beyond them). Only
-  components that have a meter have series.
+- `component` is `cpu` (processor packages), `dram` (main memory), `gpu` (accelerators) or `other` (what a whole-node meter has
+  beyond cpu and dram). Only components that have a meter have series.
 - `mode` is `active` (above the idle floor) or `idle` (the floor).
 - `quality` is `measured` (an energy counter), `integrated` (power samples, integrated here) or `modelled` (no meter).
 - `reason` of a meter is {}; or, for a reading that is a reset and adds nothing,
   {}. Of a source of usage it is one of the first four; of a meter as a source it is `read`.
+- `gpu` is the number of a device of NVIDIA, which it keeps as long as the exporter runs, or the name of a card (`card0`); `uuid`
+  is the device's or MIG instance's own id. `method` is explained in [gpu.md](gpu.md).
 - `namespace` and `pod` are empty outside of pods. In a pod, `namespace` is empty and `pod` its uid, because no source of pod
   names exists yet. `container` is the first 12 digits of the id, or an LXC or nspawn container's name; `container=\"POD\"` is a
   pod's own time, and `container=\"_folded\"` holds the workloads beyond `--workload.max`.

@@ -16,6 +16,7 @@ mod docs;
 mod doctor;
 mod examples;
 mod golden;
+mod gpu;
 mod http;
 mod prometheus;
 mod real_cgroups;

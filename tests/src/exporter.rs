@@ -26,6 +26,7 @@ const NOBODY: u32 = 65534;
 pub struct Exporter {
     binary: PathBuf,
     flags: Vec<String>,
+    variables: Vec<(String, String)>,
     address: String,
     nobody: bool,
     child: Child,
@@ -88,16 +89,22 @@ fn command(binary: &Path) -> Command {
 impl Exporter {
     /// Starts it on a free port and waits until it has measured.
     pub fn start(flags: &[String]) -> Self {
-        Self::launch(binary(), flags.to_vec(), false, None)
+        Self::start_with(&[], flags)
+    }
+
+    /// The same, with these variables set.
+    pub fn start_with(variables: &[(&str, &str)], flags: &[String]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::launch(binary(), flags.to_vec(), variables.iter().map(owned).collect(), false, None)
     }
 
     /// The same behind a web configuration, which this harness cannot pass: it waits only until it listens.
     pub fn start_guarded(flags: &[String]) -> Self {
         let binary = binary();
-        let (child, log) = spawn(&binary, flags, "127.0.0.1:0", false);
-        let flags = flags.to_vec();
-        let mut exporter =
-            Self { binary, flags, address: String::new(), nobody: false, child, log, _copy: None };
+        let (flags, variables) = (flags.to_vec(), Vec::new());
+        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", false);
+        let address = String::new();
+        let mut exporter = Self { binary, flags, variables, address, nobody: false, child, log, _copy: None };
         exporter.address = exporter.listening();
         exporter
     }
@@ -108,12 +115,19 @@ impl Exporter {
         let copy = folder.path().join("noether");
         fs::copy(binary(), &copy).expect("a copy of the binary");
         fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("chmod");
-        Self::launch(copy, flags.to_vec(), true, Some(folder))
+        Self::launch(copy, flags.to_vec(), Vec::new(), true, Some(folder))
     }
 
-    fn launch(binary: PathBuf, flags: Vec<String>, nobody: bool, copy: Option<tempfile::TempDir>) -> Self {
-        let (child, log) = spawn(&binary, &flags, "127.0.0.1:0", nobody);
-        let mut exporter = Self { binary, flags, address: String::new(), nobody, child, log, _copy: copy };
+    fn launch(
+        binary: PathBuf,
+        flags: Vec<String>,
+        variables: Vec<(String, String)>,
+        nobody: bool,
+        copy: Option<tempfile::TempDir>,
+    ) -> Self {
+        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", nobody);
+        let mut exporter =
+            Self { binary, flags, variables, address: String::new(), nobody, child, log, _copy: copy };
         exporter.address = exporter.listening();
         exporter.measured();
         exporter
@@ -203,7 +217,8 @@ impl Exporter {
 
     /// Starts it again at the same address, after it was killed or has ended.
     pub fn restart(&mut self) {
-        (self.child, self.log) = spawn(&self.binary, &self.flags, &self.address, self.nobody);
+        (self.child, self.log) =
+            spawn(&self.binary, &self.flags, &self.variables, &self.address, self.nobody);
         assert_eq!(self.listening(), self.address);
         self.measured();
     }
@@ -220,8 +235,15 @@ impl Drop for Exporter {
     }
 }
 
-fn spawn(binary: &Path, flags: &[String], address: &str, nobody: bool) -> (Child, Arc<Mutex<String>>) {
+fn spawn(
+    binary: &Path,
+    flags: &[String],
+    variables: &[(String, String)],
+    address: &str,
+    nobody: bool,
+) -> (Child, Arc<Mutex<String>>) {
     let mut command = command(binary);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.arg(format!("--web.listen-address={address}")).args(flags);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if nobody {

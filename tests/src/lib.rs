@@ -15,6 +15,7 @@ pub mod golden;
 pub mod http;
 pub mod kernel;
 pub mod machine;
+pub mod nvml;
 pub mod outcome;
 pub mod podman;
 pub mod prometheus;

@@ -113,7 +113,7 @@ fn meter<'a>(
     let finding =
         |state, detail, mend| Finding { kind: "meter", name: probe.name.into(), state, detail, mend };
     let mend = || Some(probe.mend.to_owned());
-    if slot.meter.is_none() {
+    if !slot.found() {
         let wanted = switch == Switch::On;
         let state = if wanted { State::Failed } else { State::Absent };
         return finding(

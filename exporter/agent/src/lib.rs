@@ -11,6 +11,7 @@ pub mod node;
 pub mod published;
 pub mod serve;
 pub mod settings;
+pub mod slow;
 pub mod tick;
 pub mod vitals;
 pub mod web_config;

@@ -1,7 +1,9 @@
-//! The meters of this machine: found, opened, read, and looked for again.
+//! The meters of this machine: found, opened, read, and looked for again. Slow ones have a thread of their own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use noether_core::gpu;
 use noether_core::reading::{Component, DomainReading, Moment, Role};
 use noether_core::vitals::{Histogram, SourceRow};
 use noether_sources::meter::{Look, METERS, Meter, Probe};
@@ -10,16 +12,34 @@ use noether_sources::{Error, Machine};
 
 use crate::clock;
 use crate::settings::Switch;
+use crate::slow::{Absent, Slow};
 
 /// One meter of the table.
 pub struct Slot {
     /// Its row.
     pub probe: &'static Probe,
-    /// What was opened; `None` where the machine has no such meter.
-    pub meter: Option<Box<dyn Meter>>,
+    source: Source,
     read: Histogram,
     errors: u64,
     up: bool,
+}
+
+/// Where a meter is read.
+enum Source {
+    /// On the thread that asks; `None` where the machine has no such meter.
+    Here(Option<Box<dyn Meter>>),
+    /// On a thread of its own; what it read is taken over.
+    Thread(Slow),
+}
+
+impl Slot {
+    /// Whether the machine has such a meter, as far as one knows by now.
+    pub fn found(&self) -> bool {
+        match &self.source {
+            Source::Here(meter) => meter.is_some(),
+            Source::Thread(slow) => slow.found(),
+        }
+    }
 }
 
 /// All meters that are switched on.
@@ -27,42 +47,80 @@ pub struct Meters {
     slots: Vec<Slot>,
     /// What the last tick read.
     pub readings: Vec<DomainReading>,
+    /// What it found of accelerators.
+    pub looks: Vec<Arc<gpu::Look>>,
 }
 
 impl Meters {
-    /// Opens what is there.
+    /// Opens what is there, to be read by whoever asks.
     pub fn open(machine: &Machine, switches: &[(&'static str, Switch)], troubles: &mut Vec<Error>) -> Self {
-        let switched = |probe: &&Probe| !switches.contains(&(probe.name, Switch::Off));
-        let slot = |probe| Slot { probe, meter: None, read: Histogram::default(), errors: 0, up: false };
-        let mut meters =
-            Self { slots: METERS.iter().filter(switched).map(slot).collect(), readings: Vec::new() };
+        let mut meters = Self::new(switches, |_| Source::Here(None));
         meters.rescan(machine, troubles);
         meters
+    }
+
+    /// Opens what is there; slow meters are opened and read on threads, at this pace or their own.
+    pub fn start(
+        machine: &Machine,
+        switches: &[(&'static str, Switch)],
+        pace: Duration,
+        troubles: &mut Vec<Error>,
+    ) -> Self {
+        let is_slow = |probe: &&Probe| probe.slow && !switches.contains(&(probe.name, Switch::Off));
+        let absent = Arc::new(Absent::of(METERS.iter().filter(is_slow).count()));
+        let source = |probe: &'static Probe| match probe.slow {
+            true => Source::Thread(Slow::start(probe, machine.clone(), pace, &absent)),
+            false => Source::Here(None),
+        };
+        let mut meters = Self::new(switches, source);
+        meters.rescan(machine, troubles);
+        meters
+    }
+
+    fn new(switches: &[(&'static str, Switch)], source: impl Fn(&'static Probe) -> Source) -> Self {
+        let switched = |probe: &&Probe| !switches.contains(&(probe.name, Switch::Off));
+        let slot =
+            |probe| Slot { probe, source: source(probe), read: Histogram::default(), errors: 0, up: false };
+        let slots = METERS.iter().filter(switched).map(slot).collect();
+        Self { slots, readings: Vec::new(), looks: Vec::new() }
     }
 
     /// Looks for meters and domains that appeared, vanished or were replaced.
     pub fn rescan(&mut self, machine: &Machine, troubles: &mut Vec<Error>) {
         for slot in &mut self.slots {
-            let result = match &mut slot.meter {
+            let Source::Here(meter) = &mut slot.source else { continue };
+            let result = match meter {
                 Some(meter) => meter.rescan(),
-                None => (slot.probe.open)(machine).map(|opened| slot.meter = opened),
+                none => (slot.probe.open)(machine).map(|opened| *none = opened),
             };
             troubles.extend(result.err());
         }
     }
 
-    /// Reads all of them.
+    /// Reads all of them, and takes over what threads have read.
     pub fn read(&mut self, cpu: &CpuTimes, faults: &mut Vec<(&'static Probe, Error)>) {
         self.readings.clear();
+        self.looks.clear();
         let mut errors = Vec::new();
         for slot in &mut self.slots {
-            let Some(meter) = &mut slot.meter else { continue };
-            let (began, first) = (clock::now(), self.readings.len());
-            meter.read(&Look { now: &clock::now, cpu }, &mut self.readings, &mut errors);
-            slot.read.observe(clock::now().since(began));
+            let first = self.readings.len();
+            let rounds = match &mut slot.source {
+                Source::Here(None) => continue,
+                Source::Here(Some(meter)) => {
+                    let began = clock::now();
+                    meter.read(&Look { now: &clock::now, cpu }, &mut self.readings, &mut errors);
+                    self.looks.append(&mut meter.looks());
+                    vec![clock::now().since(began)]
+                }
+                Source::Thread(slow) => slow.take(&mut self.readings, &mut self.looks, &mut errors),
+            };
+            // A slow meter has nothing new at most ticks; what it said last holds.
+            if !rounds.is_empty() {
+                let read = self.readings.get(first..).unwrap_or_default();
+                slot.up = read.iter().any(|one| one.reading.is_ok());
+            }
+            rounds.iter().for_each(|took| slot.read.observe(*took));
             slot.errors += errors.len() as u64;
-            slot.up =
-                self.readings.get(first..).is_some_and(|read| read.iter().any(|one| one.reading.is_ok()));
             faults.extend(errors.drain(..).map(|error| (slot.probe, error)));
         }
     }
@@ -76,7 +134,7 @@ impl Meters {
 
     /// What they tell of themselves.
     pub fn rows(&self) -> impl Iterator<Item = SourceRow> {
-        let found = self.slots.iter().filter(|slot| slot.meter.is_some());
+        let found = self.slots.iter().filter(|slot| slot.found());
         found.map(|slot| SourceRow {
             source: slot.probe.name,
             up: slot.up,

@@ -56,6 +56,7 @@ pub fn machine(settings: &Settings) -> Machine {
         sysfs: settings.sysfs.clone(),
         cgroupfs: settings.cgroupfs.clone(),
         rootfs: settings.rootfs.clone(),
+        nvml_library: settings.nvml_library.clone(),
         clock_ticks: rustix::param::clock_ticks_per_second(),
         page_size: rustix::param::page_size() as u64,
     }

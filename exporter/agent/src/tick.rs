@@ -13,6 +13,7 @@ use noether_core::snapshot::Generation;
 use noether_core::vitals::{Histogram, SourceRow};
 use noether_core::workload::Workload;
 use noether_sources::cgroup::{CgroupTree, Options};
+use noether_sources::holder::Holders;
 use noether_sources::meminfo::Meminfo;
 use noether_sources::slurm::Jobs;
 use noether_sources::stat::{CpuTimes, Stat};
@@ -76,6 +77,7 @@ pub struct Crank {
     meminfo: Told<Meminfo>,
     cgroups: Told<Option<CgroupTree>>,
     jobs: Jobs,
+    holders: Holders,
     topology: Topology,
     cpu: CpuTimes,
     usage: NodeUsage,
@@ -95,7 +97,7 @@ impl Crank {
     pub fn new(machine: Machine, settings: Settings, descriptors: u64, grid: Arc<GridBoard>) -> Self {
         let mut once = Once::default();
         let mut troubles = Vec::new();
-        let meters = Meters::open(&machine, &settings.meters, &mut troubles);
+        let meters = Meters::start(&machine, &settings.meters, settings.sample_interval, &mut troubles);
         troubles.iter().for_each(|error| once.warn(error));
         let mut crank = Self {
             meters,
@@ -103,6 +105,7 @@ impl Crank {
             meminfo: Told::new("meminfo", Meminfo::new(&machine)),
             cgroups: Told::new("cgroup", None),
             jobs: Jobs::new(&machine, &settings.jobs_folder),
+            holders: Holders::new(&machine),
             topology: Topology::read(&machine),
             cpu: CpuTimes::default(),
             usage: NodeUsage::default(),
@@ -151,16 +154,25 @@ impl Crank {
         let cgroups =
             timed(&mut self.cgroups.row.read, || tree.map(|tree| tree.read(&mut faults)).unwrap_or_default());
         self.jobs.meet(cgroups);
+        self.holders.meet(cgroups);
         let read = clock::now();
         let mut page = self.spare.take().and_then(Arc::into_inner).unwrap_or_default();
         self.generation = Generation(self.generation.0 + 1);
         let acknowledged = audience.acknowledged(read);
         let publication = Publication { generation: self.generation, at, acknowledged };
-        let sample = Sample { at, domains: &self.meters.readings, node: &self.usage, cgroups };
+        let sample = Sample {
+            at,
+            domains: &self.meters.readings,
+            node: &self.usage,
+            cgroups,
+            gpus: &self.meters.looks,
+            holdings: self.holders.holdings(),
+        };
         self.node.advance(&sample, &self.jobs, &publication, &mut page.snapshot);
         faults.iter().for_each(|error| once.warn(error));
         if let Some(tree) = &self.cgroups.source {
             self.jobs.ask(at, |id| tree.pids(id));
+            self.holders.ask(!self.meters.looks.is_empty(), |id| tree.pids(id));
         }
         let accounted = clock::now();
         self.tell(&mut page, &audience.facts());

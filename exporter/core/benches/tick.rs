@@ -82,7 +82,14 @@ impl Machine {
         }
         let generation = Generation(self.now.as_secs());
         let publication = Publication { generation, at, acknowledged: Some(generation) };
-        let sample = Sample { at, domains: &self.domains, node: &self.usage, cgroups: &self.cgroups };
+        let sample = Sample {
+            at,
+            domains: &self.domains,
+            node: &self.usage,
+            cgroups: &self.cgroups,
+            gpus: &[],
+            holdings: &[],
+        };
         self.node.advance(&sample, &NoNames, &publication, &mut self.snapshot);
         self.cgroups.iter_mut().for_each(|cgroup| cgroup.birth = Birth::Earlier);
     }
@@ -109,7 +116,7 @@ fn domain(component: Component, socket: u16) -> DomainReading {
         name: format!("{}-{socket}", component.label()).into(),
         component,
         role: Role::Part,
-        place: Place { socket: Some(socket), die: None },
+        place: Place { socket: Some(socket), die: None, device: None },
         quality: Quality::Measured,
         max_power: None,
         may_mirror: false,

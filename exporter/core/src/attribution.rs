@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use crate::gpu::Claims;
 use crate::ledger::Ledger;
 use crate::reading::Component;
 use crate::sample::Sockets;
@@ -38,6 +39,8 @@ pub struct Interval<'a> {
     pub idle: Energy,
     /// The usage at its start.
     pub base: &'a Base,
+    /// Who used and who held the accelerator that it is of.
+    pub claims: Option<&'a Claims>,
 }
 
 /// Splits intervals; keeps its room between them.
@@ -60,6 +63,11 @@ impl Attribution {
         Self { policy, ..Self::default() }
     }
 
+    /// Whether those who hold an accelerator pay for it while nobody uses it.
+    pub fn charges_holders(&self) -> bool {
+        self.policy != IdlePolicy::None
+    }
+
     /// Charges the interval's energy, all of it: to the workloads by what they used, the rest to nobody.
     pub fn charge(&mut self, interval: &Interval<'_>, usage: &Usage, ledger: &mut Ledger) {
         self.weigh(interval, usage);
@@ -73,7 +81,7 @@ impl Attribution {
         let weights = match self.policy {
             IdlePolicy::Usage => &self.weights,
             IdlePolicy::Requests => {
-                self.reserve(interval.component, usage);
+                self.reserve(interval, usage);
                 &self.reserved
             }
             IdlePolicy::None => {
@@ -112,7 +120,8 @@ impl Attribution {
     fn weigh(&mut self, interval: &Interval<'_>, usage: &Usage) {
         match interval.component {
             Component::Dram => usage.memory_since(interval.base, &mut self.weights),
-            Component::Cpu | Component::Gpu | Component::Other => {
+            Component::Gpu => self.weigh_claims(interval.claims, usage),
+            Component::Cpu | Component::Other => {
                 usage.cpu_since(interval.base, &mut self.weights);
                 if let Some(socket) = interval.socket {
                     self.keep_to_socket(socket, interval.base, usage);
@@ -121,8 +130,26 @@ impl Attribution {
         }
     }
 
-    fn reserve(&mut self, component: Component, usage: &Usage) {
-        match component {
+    /// Those who used an accelerator; where nobody did, those who hold it.
+    fn weigh_claims(&mut self, claims: Option<&Claims>, usage: &Usage) {
+        let places = usage.places();
+        let used = claims.is_some_and(|claims| claims.used(places, &mut self.weights));
+        if !used && self.policy != IdlePolicy::None {
+            claims.map(|claims| claims.held(places, &mut self.weights));
+        }
+        if claims.is_none() {
+            self.weights.clear();
+        }
+    }
+
+    fn reserve(&mut self, interval: &Interval<'_>, usage: &Usage) {
+        match interval.component {
+            Component::Gpu => {
+                let held = |claims: &Claims| claims.held(usage.places(), &mut self.reserved);
+                if !interval.claims.is_some_and(held) {
+                    self.reserved.clone_from(&self.weights);
+                }
+            }
             Component::Dram => usage.reserved(usage.memory_capacity(), |one| one.memory, &mut self.reserved),
             _ => usage.reserved(usage.cpu_capacity(), |one| one.cpu_milli, &mut self.reserved),
         }

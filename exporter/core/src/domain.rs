@@ -33,6 +33,8 @@ pub struct DomainState {
     counter: Counter,
     failures: u32,
     fresh: bool,
+    /// The time between its last two readings.
+    pace: core::time::Duration,
     raw: Option<Energy>,
     mirror: Mirror,
 }
@@ -74,6 +76,7 @@ impl DomainState {
             counter: Counter::default(),
             failures: GRACE,
             fresh: false,
+            pace: core::time::Duration::ZERO,
             raw: None,
             mirror: Mirror::Unknown,
         }
@@ -100,6 +103,7 @@ impl DomainState {
             Reading::Power(_) => None,
         };
         let before = self.counter.last();
+        self.pace = before.map_or(self.pace, |before| reading.at.since(before));
         let step = self.counter.advance(reading.at, value, self.domain.max_power);
         let gain = step.energy();
         self.total += gain;
@@ -120,7 +124,8 @@ impl DomainState {
 
     /// After a tick's readings: a domain that nobody reads any more is gone. Slow meters have no reading at most ticks.
     pub fn end_tick(&mut self, now: Moment) {
-        if now.since(self.read_at()) > STALE {
+        // One whose rounds take minutes is not gone between two of them.
+        if now.since(self.read_at()) > self.pace.saturating_mul(3).clamp(STALE, 10 * STALE) {
             self.failures = GRACE;
         }
     }
@@ -128,6 +133,17 @@ impl DomainState {
     /// Whether it was read in this tick.
     pub const fn fresh(&self) -> bool {
         self.fresh
+    }
+
+    /// Whether it can be read, as far as one knows by now: a slow meter has no reading at many a tick.
+    pub fn up(&self, now: Moment) -> bool {
+        let patience = || self.pace.max(core::time::Duration::from_secs(1)).saturating_mul(3);
+        self.fresh || (self.is_slow() && self.failures == 0 && now.since(self.read_at()) <= patience())
+    }
+
+    /// Whether it is read at a pace of its own: accelerators are, on a thread beside the tick's.
+    pub fn is_slow(&self) -> bool {
+        self.domain.component == Component::Gpu
     }
 
     /// Whether it has been unreadable for so long that another may take its place.

@@ -12,6 +12,7 @@ pub mod budget;
 pub mod carbon;
 pub mod counter;
 pub mod domain;
+pub mod gpu;
 pub mod grid;
 pub mod hierarchy;
 pub mod idle;

@@ -112,6 +112,7 @@ const BUDGET: &[&str] = &[
     "vm",
     "period",
 ];
+const GPU: &[&str] = &["gpu", "uuid"];
 const JOB: &[&str] = &["scheduler", "job_id"];
 
 macro_rules! metrics {
@@ -170,6 +171,30 @@ metrics! {
         "Whether a meter that was found can be read.";
     METER_ERRORS = ("noether_meter_errors_total", "noether.meter.errors"), Counter, One, &["meter", "reason"],
         "Readings of a meter that failed or were resets and so added no energy.";
+    GPU_INFO = ("noether_gpu_info", "noether.gpu.info"), Gauge, One, &["gpu", "uuid", "model", "driver", "mig_profile", "pci_address"],
+        "What is known of a GPU, and of each of its MIG instances, which have a profile; always 1.";
+    GPU_ATTRIBUTION = ("noether_gpu_attribution_info", "noether.gpu.attribution.info"), Gauge, One, &["gpu", "uuid", "method"],
+        "By what the energy of a GPU was split among workloads in its last interval; always 1.";
+    GPU_POWER = ("noether_gpu_power_watts", "noether.gpu.power"), Gauge, Watts, GPU,
+        "Power of a GPU at the last look. Its energy is in noether_domain_energy_joules_total.";
+    GPU_AVERAGE_POWER = ("noether_gpu_average_power_watts", "noether.gpu.average.power"), Gauge, Watts, GPU,
+        "Power of a GPU as it averages it itself, over about a second.";
+    GPU_POWER_LIMIT = ("noether_gpu_power_limit_watts", "noether.gpu.power.limit"), Gauge, Watts, GPU,
+        "The power limit that holds for a GPU.";
+    GPU_UTILISATION = ("noether_gpu_utilization_ratio", "noether.gpu.utilization"), Gauge, Ratio, GPU,
+        "The part of the time in which anything ran on a GPU.";
+    GPU_MEMORY_UTILISATION = ("noether_gpu_memory_utilization_ratio", "noether.gpu.memory.utilization"), Gauge, Ratio, GPU,
+        "The part of the time in which a GPU's memory was read or written.";
+    GPU_TEMPERATURE = ("noether_gpu_temperature_celsius", "noether.gpu.temperature.celsius"), Gauge, One, GPU,
+        "Temperature of a GPU.";
+    GPU_CLOCK = ("noether_gpu_clock_hertz", "noether.gpu.clock.hertz"), Gauge, One, GPU,
+        "Clock of a GPU's processors.";
+    GPU_MEMORY_CLOCK = ("noether_gpu_memory_clock_hertz", "noether.gpu.memory.clock.hertz"), Gauge, One, GPU,
+        "Clock of a GPU's memory.";
+    GPU_MEMORY_USED = ("noether_gpu_memory_used_bytes", "noether.gpu.memory.used"), Gauge, Bytes, GPU,
+        "Memory in use of a GPU, and of each of its MIG instances. Instances are parts of the GPU: do not sum them with it.";
+    GPU_MEMORY_SIZE = ("noether_gpu_memory_size_bytes", "noether.gpu.memory.size"), Gauge, Bytes, GPU,
+        "Memory of a GPU, and of each of its MIG instances.";
     SOURCE_UP = ("noether_source_up", "noether.source.up"), Gauge, One, &["source"],
         "Whether a source of usage or names could be read at the last tick.";
     SOURCE_READ = ("noether_source_read_seconds", "noether.source.read"), Histogram, Seconds, &["source"],

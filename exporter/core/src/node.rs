@@ -11,13 +11,14 @@ use core::time::Duration;
 use crate::attribution::{Attribution, IdlePolicy, Interval};
 use crate::counter::Doubt;
 use crate::domain::{DomainState, OpenInterval};
+use crate::gpu::{Devices, Method};
 use crate::hierarchy::Hierarchy;
 use crate::idle::Floor;
 use crate::ledger::{Ledger, Publication, Terms};
 use crate::reading::{Component, Domain, DomainReading, Fault, Moment, Role};
 use crate::roster::{Names, Roster};
 use crate::sample::Sample;
-use crate::snapshot::{DomainRow, Feed, MeterRow, Snapshot};
+use crate::snapshot::{DomainRow, Feed, GpuRow, MeterRow, Snapshot};
 use crate::split::Splitter;
 use crate::units::{Energy, Power};
 use crate::usage::Usage;
@@ -45,6 +46,7 @@ pub struct Node {
     ledger: Ledger,
     attribution: Attribution,
     domains: Vec<DomainState>,
+    devices: Devices,
     floors: [Floor; Component::COUNT],
     splitter: Splitter,
     parts: Vec<Energy>,
@@ -70,6 +72,7 @@ impl Node {
             ledger: Ledger::new(policy.terms),
             attribution: Attribution::new(policy.idle),
             domains: Vec::new(),
+            devices: Devices::default(),
             floors: Component::ALL.map(set),
             splitter: Splitter::default(),
             parts: Vec::new(),
@@ -88,13 +91,20 @@ impl Node {
         snapshot: &mut Snapshot,
     ) {
         self.use_up(sample, names);
+        if !sample.gpus.is_empty() {
+            let consumers = self.roster.consumers();
+            self.devices.take(sample.gpus, sample.holdings, |workload| consumers.get(workload).copied());
+        }
         self.take_readings(sample.domains, sample.at);
         for component in [Component::Cpu, Component::Dram, Component::Gpu] {
             self.close(component, sample);
         }
         self.close_whole();
         self.choose_feeds();
-        self.roster.settle(&mut self.usage, &mut self.ledger, &open_intervals(&self.domains));
+        for state in self.domains.iter().filter(|state| state.fresh()) {
+            self.devices.clear(&state.domain);
+        }
+        self.settle();
         self.ledger.publish(publication, snapshot);
         self.show(publication, snapshot);
     }
@@ -111,6 +121,17 @@ impl Node {
             None => self.usage.first_tick(sample.node),
         }
         self.last = Some(sample.at);
+    }
+
+    /// Lets go of the ended workloads of which nothing is left to be charged. What accelerators tell of an instant comes
+    /// later than it, so they keep who ended in their open interval.
+    fn settle(&mut self) {
+        let (domains, devices) = (&self.domains, &self.devices);
+        let slow = |state: &&DomainState| state.is_slow() && state.awaited();
+        let starts =
+            || domains.iter().filter(slow).filter_map(|state| state.feed.as_ref()).map(|feed| feed.base.at);
+        let settled = |consumer, ended| !devices.names(consumer) && starts().all(|start| start >= ended);
+        self.roster.settle(&mut self.usage, &mut self.ledger, &open_intervals(domains), settled);
     }
 
     fn take_readings(&mut self, readings: &[DomainReading], now: Moment) {
@@ -181,7 +202,8 @@ impl Node {
             let Some(feed) = &mut state.feed else { continue };
             let idle = idles.next().unwrap_or_default().min(feed.energy);
             let active = feed.energy.checked_sub(idle).unwrap_or_default();
-            let interval = Interval { component, socket, active, idle, base: &feed.base };
+            let claims = self.devices.claims(&state.domain);
+            let interval = Interval { component, socket, active, idle, base: &feed.base, claims };
             self.attribution.charge(&interval, &self.usage, &mut self.ledger);
             feed.restart(&self.usage, at);
         }
@@ -194,13 +216,15 @@ impl Node {
         let certain = feeds().filter_map(|state| state.feed.as_ref()).all(|feed| !feed.doubtful);
         let oldest =
             feeds().filter_map(|state| state.feed.as_ref()).map(|feed| &feed.base).min_by_key(|base| base.at);
+        let utilisation = |base| match component {
+            Component::Gpu => self.devices.utilisation(),
+            _ => Some(self.usage.utilisation_since(base, now)),
+        };
+        let seen = oldest.filter(|_| certain && complete).and_then(|base| Some((base, utilisation(base)?)));
         let Some(floor) = self.floors.get_mut(component as usize) else { return };
-        match oldest {
-            Some(base) if certain && complete => {
-                let utilisation = self.usage.utilisation_since(base, now);
-                floor.observe(whole, now.since(base.at), utilisation);
-            }
-            _ => floor.interrupt(),
+        match seen {
+            Some((base, utilisation)) => floor.observe(whole, now.since(base.at), utilisation),
+            None => floor.interrupt(),
         }
     }
 
@@ -229,7 +253,7 @@ impl Node {
             floor.observe(beyond, time, self.usage.utilisation_since(&feed.base, at));
         }
         let active = beyond.checked_sub(idle).unwrap_or_default();
-        let interval = Interval { component, socket: None, active, idle, base: &feed.base };
+        let interval = Interval { component, socket: None, active, idle, base: &feed.base, claims: None };
         self.attribution.charge(&interval, &self.usage, &mut self.ledger);
         feed.restart(&self.usage, at);
     }
@@ -317,19 +341,35 @@ impl Node {
             }
             let domain = &state.domain;
             match snapshot.meters.iter_mut().find(|row| row.meter == domain.meter) {
-                Some(row) => row.up |= state.fresh(),
+                Some(row) => row.up |= state.up(publication.at),
                 None => snapshot.meters.push(MeterRow {
                     meter: domain.meter,
-                    up: state.fresh(),
+                    up: state.up(publication.at),
                     errors: Vec::new(),
                 }),
             }
         }
         snapshot.feeds.sort_unstable();
         snapshot.feeds.dedup();
+        self.show_devices(publication.at, snapshot);
         for ((meter, reason), count) in &self.errors {
             if let Some(row) = snapshot.meters.iter_mut().find(|row| row.meter == *meter) {
                 row.errors.push((reason, *count));
+            }
+        }
+    }
+}
+
+impl Node {
+    fn show_devices(&self, now: Moment, snapshot: &mut Snapshot) {
+        snapshot.gpus.clear();
+        for (look, method) in self.devices.newest() {
+            let is_up =
+                |state: &DomainState| same_domain(&state.domain, &look.device.domain) && state.up(now);
+            if self.domains.iter().any(is_up) {
+                let kept = self.attribution.charges_holders() || method != Method::Holder;
+                let method = if kept { method } else { Method::Nobody };
+                snapshot.gpus.push(GpuRow { look: Arc::clone(look), method: method.label() });
             }
         }
     }

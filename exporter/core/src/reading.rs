@@ -79,6 +79,8 @@ pub struct Place {
     pub socket: Option<u16>,
     /// The die within the package, where the meter tells dies apart.
     pub die: Option<u16>,
+    /// The PCI address of an accelerator: domain, bus, device and function in 32 bits.
+    pub device: Option<u32>,
 }
 
 /// How a meter's figures came about: the `quality` label.

@@ -1,5 +1,6 @@
 //! Which cgroups are which workloads, and under which account each pays.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -41,10 +42,16 @@ impl Names for NoNames {
 pub struct Roster {
     identity_timeout: Duration,
     /// By cgroup.
-    members: Vec<Option<ConsumerId>>,
+    members: Vec<Option<Member>>,
     /// Workloads whose cgroups are gone, until their last interval is charged.
-    ended: Vec<ConsumerId>,
+    ended: Vec<(Member, Moment)>,
     unnamed: Vec<Unnamed>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    consumer: ConsumerId,
+    workload: Arc<Workload>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,10 +78,10 @@ impl Roster {
         self.members.resize(sample.cgroups.len(), None);
         for (id, cgroup) in (0..).zip(sample.cgroups) {
             if cgroup.birth != Birth::Earlier {
-                self.end(id);
+                self.end(id, sample.at);
             }
             let Some(workload) = cgroup.workload.as_ref().filter(|_| cgroup.present) else { continue };
-            match self.members.get(id as usize).copied().flatten() {
+            match self.member(id) {
                 None => self.begin(sample, id, workload, names, usage, ledger),
                 Some(member) => {
                     if let Some(consumer) = usage.consumer(member) {
@@ -110,20 +117,36 @@ impl Roster {
                 }
             }
             if cgroup.gone {
-                self.end(id);
+                self.end(id, sample.at);
             }
         }
     }
 
-    /// Lets go of the ended workloads of which nothing is left to be charged.
-    pub fn settle(&mut self, usage: &mut Usage, ledger: &mut Ledger, open: &[&Base]) {
+    /// The consumers by what they are, the ended included, until they are let go.
+    pub fn consumers(&self) -> BTreeMap<&Workload, ConsumerId> {
+        let ended = self.ended.iter().map(|(member, _)| member);
+        // The living come last: where both are there, they pay.
+        ended.chain(self.members.iter().flatten()).map(|one| (&*one.workload, one.consumer)).collect()
+    }
+
+    /// Lets go of the ended workloads of which nothing is left to be charged in the `open` intervals; `settled` tells
+    /// whether that holds elsewhere too, of a consumer that ended at an instant.
+    pub fn settle(
+        &mut self,
+        usage: &mut Usage,
+        ledger: &mut Ledger,
+        open: &[&Base],
+        settled: impl Fn(ConsumerId, Moment) -> bool,
+    ) {
         let unnamed = &self.unnamed;
-        self.ended.retain(|member| {
-            let Some(account) = usage.consumer(*member).map(|consumer| consumer.account) else {
+        self.ended.retain(|(member, at)| {
+            let member = member.consumer;
+            let Some(account) = usage.consumer(member).map(|consumer| consumer.account) else {
                 return false;
             };
-            if unnamed.iter().any(|one| one.consumer == *member)
-                || !usage.release(*member, open.iter().copied())
+            if unnamed.iter().any(|one| one.consumer == member)
+                || !settled(member, *at)
+                || !usage.release(member, open.iter().copied())
             {
                 return true;
             }
@@ -135,7 +158,11 @@ impl Roster {
     /// The workload of the cgroup itself or of its nearest ancestor that is one.
     fn owner(&self, cgroups: &[Cgroup], id: CgroupId) -> Option<ConsumerId> {
         let owner = Hierarchy::nearest(cgroups, id, |cgroup| cgroup.workload.is_some())?;
-        self.members.get(owner as usize).copied().flatten()
+        self.member(owner)
+    }
+
+    fn member(&self, id: CgroupId) -> Option<ConsumerId> {
+        self.members.get(id as usize)?.as_ref().map(|member| member.consumer)
     }
 
     fn begin(
@@ -162,13 +189,13 @@ impl Roster {
             self.unnamed.push(Unnamed { account, consumer: member, workload, above, since: sample.at });
         }
         if let Some(slot) = self.members.get_mut(id as usize) {
-            *slot = Some(member);
+            *slot = Some(Member { consumer: member, workload: Arc::clone(workload) });
         }
     }
 
-    fn end(&mut self, id: CgroupId) {
+    fn end(&mut self, id: CgroupId, at: Moment) {
         if let Some(member) = self.members.get_mut(id as usize).and_then(Option::take) {
-            self.ended.push(member);
+            self.ended.push((member, at));
         }
     }
 

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::gpu::{Holding, Look};
 use crate::reading::{DomainReading, Moment};
 use crate::workload::Workload;
 
@@ -18,6 +19,10 @@ pub struct Sample<'a> {
     pub node: &'a NodeUsage,
     /// The cgroups, indexed by [`CgroupId`].
     pub cgroups: &'a [Cgroup],
+    /// Looks at accelerators since the tick before; most ticks have none.
+    pub gpus: &'a [Arc<Look>],
+    /// Which accelerators are given to whom.
+    pub holdings: &'a [Holding],
 }
 
 /// What the machine as a whole used, cumulative.

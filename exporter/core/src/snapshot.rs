@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::gpu::Look;
 use crate::reading::{Component, Domain, Moment, Quality};
 use crate::units::{Energy, Power};
 use crate::workload::{Info, Key};
@@ -158,6 +159,15 @@ pub struct MeterRow {
     pub errors: Vec<(&'static str, u64)>,
 }
 
+/// An accelerator.
+#[derive(Clone, Debug)]
+pub struct GpuRow {
+    /// The newest look at it.
+    pub look: Arc<Look>,
+    /// By what its energy was split.
+    pub method: &'static str,
+}
+
 /// All values of one tick.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -179,6 +189,8 @@ pub struct Snapshot {
     pub meters: Vec<MeterRow>,
     /// What feeds the node's total.
     pub feeds: Vec<Feed>,
+    /// The accelerators.
+    pub gpus: Vec<GpuRow>,
     /// How many workloads went into the series of the folded.
     pub folded: u64,
 }

@@ -40,7 +40,7 @@ fn domain(meter: &'static str, name: &str, component: Component, role: Role, soc
         name: name.into(),
         component,
         role,
-        place: Place { socket: Some(socket), die: None },
+        place: Place { socket: Some(socket), die: None, device: None },
         quality: if role == Role::Model { Quality::Modelled } else { Quality::Measured },
         max_power: None,
         may_mirror: false,
@@ -116,7 +116,14 @@ impl Bench {
             .iter()
             .map(|(domain, reading)| DomainReading { domain: Arc::clone(domain), at, reading: *reading })
             .collect();
-        let sample = Sample { at, domains: &readings, node: &self.usage, cgroups: &self.cgroups };
+        let sample = Sample {
+            at,
+            domains: &readings,
+            node: &self.usage,
+            cgroups: &self.cgroups,
+            gpus: &[],
+            holdings: &[],
+        };
         let acknowledged = self.fetched.then(|| Generation(self.generation - 1));
         let publication = Publication { generation: Generation(self.generation), at, acknowledged };
         self.node.advance(&sample, names, &publication, &mut self.snapshot);

@@ -4,6 +4,7 @@
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
 mod carbon;
+mod gpu;
 mod writer;
 
 use noether_core::grid::Grid;
@@ -40,6 +41,7 @@ pub fn render(snapshot: &Snapshot, vitals: &Vitals, grid: &Grid, format: Format,
     }
     infos(&mut writer, snapshot);
     meters(&mut writer, snapshot);
+    gpu::gpus(&mut writer, snapshot);
     sources(&mut writer, vitals);
     writer.family(&metric::WORKLOADS_FOLDED, |w, m| w.sample(m, &[], snapshot.folded));
     carbon(&mut writer, grid);

@@ -78,6 +78,7 @@ impl Host {
             sysfs: "/sys".into(),
             cgroupfs: self.cgroupfs.clone(),
             rootfs: "/".into(),
+            nvml_library: "libnvidia-ml.so.1".into(),
             clock_ticks: 100,
             page_size: 4096,
         }

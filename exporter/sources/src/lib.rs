@@ -2,21 +2,28 @@
 //!
 //! Each file holds, in this order: its probe, its type, its pure parser, its tests.
 
+pub mod amdgpu;
 pub mod cgroup;
 pub mod cpu_power;
 pub mod cpuinfo;
+mod drm;
 pub mod error;
 pub mod file;
 pub mod grid;
+pub mod holder;
+pub mod i915;
 pub mod meminfo;
 pub mod meter;
 pub mod model;
+pub mod nvml;
+pub mod owner;
 pub mod pattern;
 pub mod powercap;
 pub mod rapl;
 pub mod slurm;
 pub mod stat;
 pub mod topology;
+pub mod xe;
 
 pub use error::Error;
 
@@ -33,6 +40,8 @@ pub struct Machine {
     pub cgroupfs: PathBuf,
     /// `--path.rootfs`
     pub rootfs: PathBuf,
+    /// `--nvml.library`
+    pub nvml_library: PathBuf,
     /// Clock ticks per second of `<procfs>/stat` (`_SC_CLK_TCK`).
     pub clock_ticks: u64,
     /// Bytes per page of memory.

@@ -1,14 +1,21 @@
 //! What every energy meter has in common: how it is found, opened and read.
 
+use std::sync::Arc;
+
+use noether_core::gpu;
 use noether_core::reading::{DomainReading, Moment};
 
 use crate::stat::CpuTimes;
-use crate::{Error, Machine, model, rapl};
+use crate::{Error, Machine, amdgpu, i915, model, nvml, rapl, xe};
 
 /// Every meter that Noether knows, measured ones first.
 pub static METERS: &[Probe] = &[
     rapl::PROBE,
     rapl::MMIO_PROBE,
+    nvml::PROBE,
+    amdgpu::PROBE,
+    i915::PROBE,
+    xe::PROBE,
     // The last: it stands in where no other one reads.
     model::PROBE,
 ];
@@ -25,6 +32,8 @@ pub struct Probe {
     pub reads: &'static str,
     /// What an operator does where it is there but cannot be read.
     pub mend: &'static str,
+    /// Whether opening or reading it may take long: then it gets a thread and a pace of its own, so that no tick waits for it.
+    pub slow: bool,
     /// Opens it: `None` where this machine has no such meter, which is no error. A meter that is there but cannot be
     /// read opens all the same, and its readings carry the fault.
     pub open: fn(&Machine) -> Opened,
@@ -46,6 +55,11 @@ pub trait Meter: Send {
     /// Reads every domain, each with its own instant, and appends what it found. `faults` gets the errors in full, for
     /// the log; the readings carry them in short. A domain that has no figure yet appends nothing.
     fn read(&mut self, look: &Look<'_>, readings: &mut Vec<DomainReading>, faults: &mut Vec<Error>);
+
+    /// What the last reading found of accelerators besides their energy; it is handed over.
+    fn looks(&mut self) -> Vec<Arc<gpu::Look>> {
+        Vec::new()
+    }
 
     /// Looks for domains that appeared, vanished or were replaced. Called seldom.
     fn rescan(&mut self) -> Result<(), Error>;

@@ -23,6 +23,7 @@ pub const PROBE: Probe = Probe {
     summary: "an estimate of the processors' power from their model and load",
     reads: "<procfs>/cpuinfo, <procfs>/stat",
     mend: "the model needs a readable <procfs>/cpuinfo and <procfs>/stat; in a container give --path.procfs",
+    slow: false,
     open: |machine| {
         let mut model = Model::new(machine);
         model.rescan()?;
@@ -134,6 +135,7 @@ mod tests {
             cgroupfs: procfs.clone(),
             rootfs: procfs.clone(),
             procfs,
+            nvml_library: "libnvidia-ml.so.1".into(),
             clock_ticks: 100,
             page_size: 4096,
         }

@@ -123,7 +123,7 @@ fn package(id: &[u32], name: &str) -> Meaning {
         Some((package, die)) => (small(package), small(die)),
         None => (small(rest), None),
     };
-    let place = Place { socket: package.or(index), die };
+    let place = Place { socket: package.or(index), die, device: None };
     let name = match (place.socket, die) {
         (Some(socket), Some(die)) => format!("package-{socket}-die-{die}"),
         (Some(socket), None) => format!("package-{socket}"),
@@ -173,7 +173,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn place(socket: u16, die: Option<u16>) -> Place {
-        Place { socket: Some(socket), die }
+        Place { socket: Some(socket), die, device: None }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub const PROBE: Probe = Probe {
     summary: "energy counters of Intel and AMD processors (RAPL)",
     reads: "<sysfs>/class/powercap/intel-rapl:*",
     mend: MEND,
+    slow: false,
     open: |machine| open(machine, "rapl", "intel-rapl"),
 };
 
@@ -32,6 +33,7 @@ pub const MMIO_PROBE: Probe = Probe {
     summary: "energy counters of Intel processors by memory-mapped registers (a twin of rapl)",
     reads: "<sysfs>/class/powercap/intel-rapl-mmio:*",
     mend: MEND,
+    slow: false,
     open: |machine| open(machine, "rapl_mmio", "intel-rapl-mmio"),
 };
 
@@ -232,6 +234,7 @@ mod tests {
             sysfs: root.join("sys"),
             cgroupfs: root.join("sys/fs/cgroup"),
             rootfs: root,
+            nvml_library: "libnvidia-ml.so.1".into(),
             clock_ticks: 100,
             page_size: 4096,
         }
@@ -321,7 +324,10 @@ mod tests {
         let of = |name| readings.iter().find(|reading| &*reading.domain.name == name).unwrap();
         let package = &of("package-0").domain;
         assert_eq!(package.max_power, Some(Power::from_watts(413.0)));
-        assert_eq!((package.role, package.place), (Role::Part, Place { socket: Some(0), die: None }));
+        assert_eq!(
+            (package.role, package.place),
+            (Role::Part, Place { socket: Some(0), ..Place::default() })
+        );
         assert_eq!(of("package-1").domain.max_power, None);
         assert_eq!((of("dram-1").domain.component, of("dram-1").domain.role), (Component::Dram, Role::Part));
         assert_eq!((of("uncore-1").domain.role, of("psys").domain.role), (Role::Nested, Role::Whole));
@@ -354,7 +360,7 @@ mod tests {
         let expected = [("package-0-die-0", Ok(1)), ("core-0-die-0", Ok(3)), ("package-0-die-1", Ok(2))];
         assert_eq!(values(&mut *opened(&folder)), pairs(&expected));
         let die = look(&mut *opened(&folder)).0.pop().unwrap().domain.place;
-        assert_eq!(die, Place { socket: Some(0), die: Some(1) });
+        assert_eq!(die, Place { socket: Some(0), die: Some(1), device: None });
     }
 
     #[test]

@@ -120,6 +120,7 @@ mod tests {
             cgroupfs: procfs.clone(),
             rootfs: procfs.clone(),
             procfs,
+            nvml_library: "libnvidia-ml.so.1".into(),
             clock_ticks: 100,
             page_size: 4096,
         }

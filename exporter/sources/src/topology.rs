@@ -195,6 +195,7 @@ mod tests {
             sysfs: root.clone(),
             cgroupfs: root.clone(),
             rootfs: root,
+            nvml_library: "libnvidia-ml.so.1".into(),
             clock_ticks: 100,
             page_size: 4096,
         };

@@ -194,6 +194,8 @@ const BEFORE_METERS: &[Flag] = &[
 /// What stands after the meters in the table.
 #[rustfmt::skip]
 const AFTER_METERS: &[Flag] = &[
+    Flag::new(METER, "nvml.library", Kind::Path, Preset::Value("libnvidia-ml.so.1"),
+        "The library of NVIDIA's driver: a path, or a name that the loader finds."),
     Flag::new(WORKLOAD, "workload.linger", Kind::Duration, Preset::Value("5m"),
         "How long a workload that ended keeps its series.").only(NODE),
     Flag::new(WORKLOAD, "workload.zero-hold", Kind::Duration, Preset::Value("150s"),

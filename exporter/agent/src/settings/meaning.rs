@@ -52,6 +52,8 @@ pub struct Settings {
     pub sample_interval: Duration,
     /// `--meter.<name>`, in the order of the meters' table.
     pub meters: Vec<(&'static str, Switch)>,
+    /// `--nvml.library`
+    pub nvml_library: PathBuf,
     /// `--workload.linger`
     pub linger: Duration,
     /// `--workload.zero-hold`
@@ -104,6 +106,7 @@ impl Settings {
             rootfs: layers.one("path.rootfs", value::path)?,
             sample_interval: layers.one("sample.interval", value::interval)?,
             meters: meters(layers)?,
+            nvml_library: layers.one("nvml.library", value::path)?,
             linger: layers.one("workload.linger", duration)?,
             zero_hold: layers.one("workload.zero-hold", duration)?,
             max_workloads: layers.one("workload.max", value::number)?,

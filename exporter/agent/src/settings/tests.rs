@@ -71,7 +71,10 @@ fn the_defaults_are_those_of_the_design() {
         cgroupfs: "/sys/fs/cgroup".into(),
         rootfs: "/".into(),
         sample_interval: Duration::from_secs(1),
-        meters: vec![("rapl", Switch::Auto), ("rapl_mmio", Switch::Auto), ("model", Switch::Auto)],
+        meters: ["rapl", "rapl_mmio", "nvml", "amdgpu", "i915", "xe", "model"]
+            .map(|name| (name, Switch::Auto))
+            .into(),
+        nvml_library: "libnvidia-ml.so.1".into(),
         linger: Duration::from_secs(300),
         zero_hold: Duration::from_secs(150),
         max_workloads: 5000,

@@ -68,6 +68,7 @@ impl Fixture {
             sysfs: self.root.path().join("sys"),
             cgroupfs: self.root.path().join("cg"),
             rootfs: self.root.path().to_owned(),
+            nvml_library: "libnvidia-ml.so.1".into(),
             clock_ticks: 100,
             page_size: 4096,
         }

@@ -1,0 +1,149 @@
+//! A slow meter on a thread of its own: it reads at its own pace, and the tick takes over what is there.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use noether_core::gpu;
+use noether_core::reading::DomainReading;
+use noether_sources::meter::{Look, Meter, Probe};
+use noether_sources::stat::CpuTimes;
+use noether_sources::{Error, Machine};
+
+use crate::clock;
+
+/// How often the meter and its domains are looked for anew.
+const RESCAN: Duration = Duration::from_secs(10);
+/// So many readings wait at most for a tick that does not come; beyond, the oldest go. Totals lose nothing by that.
+const MOST: usize = 4096;
+
+/// A slow meter, as the tick sees it.
+pub struct Slow(Arc<Mutex<Mailbox>>);
+
+/// What was read and not yet taken over.
+#[derive(Default)]
+struct Mailbox {
+    found: bool,
+    readings: Vec<DomainReading>,
+    looks: Vec<Arc<gpu::Look>>,
+    faults: Vec<Error>,
+    rounds: Vec<Duration>,
+}
+
+/// The slow meters that were looked for in vain: once all of them were, the log says so, in one line.
+#[derive(Debug)]
+pub struct Absent {
+    all: usize,
+    absent: Mutex<Vec<&'static str>>,
+}
+
+impl Absent {
+    /// Of so many meters.
+    pub const fn of(all: usize) -> Self {
+        Self { all, absent: Mutex::new(Vec::new()) }
+    }
+
+    fn add(&self, meter: &'static str) {
+        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        absent.push(meter);
+        if absent.len() == self.all {
+            absent.sort_unstable();
+            tracing::info!("no GPU here: nothing to read for {}", absent.join(", "));
+        }
+    }
+}
+
+impl Slow {
+    /// Starts the thread. It ends with the process.
+    pub fn start(probe: &'static Probe, machine: Machine, pace: Duration, absent: &Arc<Absent>) -> Self {
+        let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let (shared, absent) = (Arc::clone(&mailbox), Arc::clone(absent));
+        let run = move || Reader { probe, machine, meter: None, mailbox: shared }.run(pace, &absent);
+        if let Err(error) = thread::Builder::new().name(probe.name.into()).spawn(run) {
+            tracing::error!("meter {}: no thread: {error}", probe.name);
+        }
+        Self(mailbox)
+    }
+
+    /// Whether the machine has such a meter, as far as one knows by now.
+    pub fn found(&self) -> bool {
+        lock(&self.0).found
+    }
+
+    /// Takes over what was read since the last time; tells how long each round took.
+    pub fn take(
+        &mut self,
+        readings: &mut Vec<DomainReading>,
+        looks: &mut Vec<Arc<gpu::Look>>,
+        faults: &mut Vec<Error>,
+    ) -> Vec<Duration> {
+        let mut mailbox = lock(&self.0);
+        readings.append(&mut mailbox.readings);
+        looks.append(&mut mailbox.looks);
+        faults.append(&mut mailbox.faults);
+        std::mem::take(&mut mailbox.rounds)
+    }
+}
+
+/// The lock is held to move what is in it, never while a meter is read.
+fn lock(mailbox: &Mutex<Mailbox>) -> MutexGuard<'_, Mailbox> {
+    mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread's own part.
+struct Reader {
+    probe: &'static Probe,
+    machine: Machine,
+    meter: Option<Box<dyn Meter>>,
+    mailbox: Arc<Mutex<Mailbox>>,
+}
+
+impl Reader {
+    fn run(mut self, pace: Duration, absent: &Absent) {
+        if self.rescan() && self.meter.is_none() {
+            absent.add(self.probe.name);
+        }
+        let mut scanned = clock::now();
+        loop {
+            let began = clock::now();
+            if began.since(scanned) >= RESCAN {
+                self.rescan();
+                scanned = began;
+            }
+            self.read();
+            let wait = if self.meter.is_some() { pace } else { RESCAN };
+            // A meter that takes longer than its pace gets a rest all the same.
+            thread::sleep(wait.saturating_sub(clock::now().since(began)).max(pace / 4));
+        }
+    }
+
+    /// Tells whether nothing went wrong.
+    fn rescan(&mut self) -> bool {
+        let result = match &mut self.meter {
+            Some(meter) => meter.rescan(),
+            none => (self.probe.open)(&self.machine).map(|opened| *none = opened),
+        };
+        let mut mailbox = lock(&self.mailbox);
+        mailbox.found = self.meter.is_some();
+        let well = result.is_ok();
+        mailbox.faults.extend(result.err());
+        well
+    }
+
+    fn read(&mut self) {
+        let Some(meter) = &mut self.meter else { return };
+        let (mut readings, mut faults) = (Vec::new(), Vec::new());
+        let (began, cpu) = (clock::now(), CpuTimes::default());
+        meter.read(&Look { now: &clock::now, cpu: &cpu }, &mut readings, &mut faults);
+        let mut looks = meter.looks();
+        let mut mailbox = lock(&self.mailbox);
+        if mailbox.readings.len() > MOST {
+            mailbox.readings.clear();
+            mailbox.looks.clear();
+        }
+        mailbox.readings.append(&mut readings);
+        mailbox.looks.append(&mut looks);
+        mailbox.faults.append(&mut faults);
+        mailbox.rounds.push(clock::now().since(began));
+    }
+}

@@ -1,0 +1,348 @@
+//! Accelerators: what one look at a device gave besides its energy, and by what its energy is split.
+
+mod claims;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+pub use claims::{Claims, Devices};
+
+use crate::reading::{Domain, Moment};
+use crate::units::Power;
+use crate::workload::Workload;
+
+/// What a device is, as it does not change: the labels of its info series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The domain of its energy.
+    pub domain: Arc<Domain>,
+    /// The `gpu` label: its number, or the name of its folder.
+    pub gpu: Arc<str>,
+    /// Its place among the devices of its meter at present.
+    pub index: u32,
+    /// The id that stays with it wherever it is plugged in, where it has one; else its PCI address.
+    pub uuid: Arc<str>,
+    /// The model, as the driver calls it.
+    pub model: Arc<str>,
+    /// The driver, with its version where it has one of its own.
+    pub driver: Arc<str>,
+    /// The PCI address, as `0000:3b:00.0`; empty for what is not on PCI.
+    pub pci: Arc<str>,
+}
+
+/// What is measured of a device besides its energy; `None` where it does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Gauges {
+    /// Power now.
+    pub power: Option<Power>,
+    /// Power, averaged by the device over about a second.
+    pub average_power: Option<Power>,
+    /// The limit that holds.
+    pub power_limit: Option<Power>,
+    /// The part of the time in which anything ran, 0 to 1.
+    pub utilisation: Option<f64>,
+    /// The part of the time in which memory was read or written, 0 to 1.
+    pub memory_utilisation: Option<f64>,
+    /// Memory, used and all, in bytes.
+    pub memory: Option<(u64, u64)>,
+    /// In degrees Celsius.
+    pub temperature: Option<f64>,
+    /// The clock of its processors, in hertz.
+    pub clock: Option<u64>,
+    /// The clock of its memory, in hertz.
+    pub memory_clock: Option<u64>,
+}
+
+/// One look at a device: what it was used for since the look before.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Which device.
+    pub device: Arc<Device>,
+    /// When.
+    pub at: Moment,
+    /// How much time it tells of.
+    pub time: Duration,
+    /// What was measured.
+    pub gauges: Gauges,
+    /// How many slices the device could be cut into; 0 where it is whole.
+    pub slices: u32,
+    /// Its instances: one for a whole device.
+    pub instances: Vec<Instance>,
+    /// What the processes' times are, where they are known.
+    pub clock: Clock,
+}
+
+/// What a process's time on a device is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// Samples of the utilisation of the device's processors, times the time between them.
+    #[default]
+    Sm,
+    /// Time on the device's engines, as the kernel counts it.
+    Engines,
+}
+
+/// A device, or a part of one that works on its own (MIG).
+#[derive(Clone, Debug, Default)]
+pub struct Instance {
+    /// Its id; empty for a whole device.
+    pub uuid: Arc<str>,
+    /// Its profile, as `1g.5gb`; empty for a whole device.
+    pub profile: Arc<str>,
+    /// How many slices of the device it has.
+    pub slices: u32,
+    /// Its own utilisation, 0 to 1, where it is known.
+    pub utilisation: Option<f64>,
+    /// Memory, used and all, in bytes.
+    pub memory: Option<(u64, u64)>,
+    /// Who ran there.
+    pub processes: Vec<Process>,
+}
+
+/// That a device, or a part of one, was given to a workload, whether or not it uses it. Several may hold one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// What was given.
+    pub device: Name,
+    /// To whom.
+    pub holder: Arc<Workload>,
+}
+
+/// How schedulers and runtimes name devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// Every device.
+    All,
+    /// By its place among the devices.
+    Index(u32),
+    /// An instance by the device's place and its own.
+    Instance(u32, u32),
+    /// By the id of a device, or of an instance.
+    Uuid(Arc<str>),
+}
+
+impl Name {
+    /// Whether it names this instance of the device, or the device itself.
+    fn covers(&self, device: &Device, place: usize, instance: &Instance) -> bool {
+        match self {
+            Self::All => true,
+            Self::Index(index) => *index == device.index,
+            Self::Instance(index, own) => *index == device.index && u32::try_from(place) == Ok(*own),
+            Self::Uuid(uuid) => *uuid == device.uuid || *uuid == instance.uuid,
+        }
+    }
+}
+
+/// A process on a device.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// The workload that it belongs to; `None` for one that belongs to none.
+    pub owner: Option<Arc<Workload>>,
+    /// Its time on the device since the look before, in µs; `None` where the device does not tell times.
+    pub time: Option<u64>,
+    /// Memory of the device that it holds, in bytes.
+    pub memory: Option<u64>,
+}
+
+/// By what the energy of a device was split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// By its processors' time.
+    SmTime,
+    /// By the time of its engines.
+    EngineTime,
+    /// By the memory that processes held.
+    Memory,
+    /// In equal parts.
+    Equal,
+    /// By instances: slices × utilisation.
+    MigUtilisation,
+    /// By instances: slices of those that are used or held.
+    MigSlices,
+    /// Nobody used it: to its holders.
+    Holder,
+    /// Nobody used or held it: to nobody.
+    Nobody,
+}
+
+impl Method {
+    /// The value of the `method` label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::SmTime => "sm_time",
+            Self::EngineTime => "engine_time",
+            Self::Memory => "memory",
+            Self::Equal => "equal",
+            Self::MigUtilisation => "mig_utilization",
+            Self::MigSlices => "mig_slices",
+            Self::Holder => "holder",
+            Self::Nobody => "none",
+        }
+    }
+}
+
+/// Who is to be charged for a look's time, with integer weights. No owner stands for nobody.
+#[derive(Clone, Debug, Default)]
+pub struct Shares<'a> {
+    /// Who used the device.
+    pub used: Vec<(Option<&'a Workload>, u64)>,
+    /// Who held it, whether or not they used it. Of a device in slices, nobody holds the free ones.
+    pub held: Vec<(Option<&'a Workload>, u64)>,
+}
+
+/// Fine enough that a share is off by less than 1e-9.
+const FINE: u64 = 1 << 30;
+/// A look tells of a day at most, in ms, and a device has this many slices: so that no product of weights overflows.
+const LONGEST: u128 = 86_400_000;
+const MOST_SLICES: u32 = 64;
+
+impl Look {
+    /// By what the look's time is split, and how.
+    pub fn shares<'a>(&'a self, holdings: &'a [Holding]) -> (Method, Shares<'a>) {
+        let holders = self.holders(holdings);
+        let mut shares = Shares::default();
+        let mut by = Method::Nobody;
+        if self.slices > 0 {
+            let weights;
+            (by, weights) = self.weigh_instances(&holders);
+            for ((instance, holders), weight) in self.instances.iter().zip(&holders).zip(weights) {
+                instance.split_use(weight.saturating_mul(FINE), self, &mut shares.used);
+                instance.stand_in(weight.saturating_mul(FINE), holders, &mut shares.used);
+            }
+        } else if let Some(instance) = self.instances.first() {
+            by = instance.split_use(FINE, self, &mut shares.used);
+        }
+        self.split_held(&holders, &mut shares.held);
+        let unused = shares.used.iter().all(|(_, weight)| *weight == 0);
+        let held = shares.held.iter().any(|(holder, _)| holder.is_some());
+        let method = match by {
+            _ if unused && held => Method::Holder,
+            _ if unused => Method::Nobody,
+            by => by,
+        };
+        self.scale(&mut shares);
+        (method, shares)
+    }
+
+    /// The holders of each instance.
+    fn holders<'a>(&self, holdings: &'a [Holding]) -> Vec<Vec<&'a Workload>> {
+        let of = |(place, instance)| {
+            let covers = |holding: &&Holding| holding.device.covers(&self.device, place, instance);
+            holdings.iter().filter(covers).map(|holding| &*holding.holder).collect()
+        };
+        self.instances.iter().enumerate().map(of).collect()
+    }
+
+    /// How busy the device was, 0 to 1, where it is known.
+    pub fn utilisation(&self) -> Option<f64> {
+        let of_instances = || {
+            let sum = |sum: f64, one: &Instance| Some(sum + one.utilisation? * f64::from(one.slices));
+            let busy = self.instances.iter().try_fold(0.0, sum).filter(|_| self.slices > 0)?;
+            Some(busy / f64::from(self.slices))
+        };
+        self.gauges.utilisation.or_else(of_instances).map(|busy| busy.clamp(0.0, 1.0))
+    }
+
+    /// Slices × utilisation, where that is known of all instances that are used; else the slices of those that are used or
+    /// held.
+    fn weigh_instances(&self, holders: &[Vec<&Workload>]) -> (Method, Vec<u64>) {
+        let slices = |one: &Instance| u64::from(one.slices.min(MOST_SLICES));
+        let busy = |one: &Instance| one.utilisation.map(|busy| (busy.clamp(0.0, 1.0) * 1e6) as u64);
+        let known = |one: &Instance| one.processes.is_empty() || busy(one).is_some();
+        if self.instances.iter().all(known) && self.instances.iter().any(|one| busy(one).is_some()) {
+            let weight = |one: &Instance| slices(one) * busy(one).unwrap_or(0);
+            return (Method::MigUtilisation, self.instances.iter().map(weight).collect());
+        }
+        let weight = |(one, holders): (&Instance, &Vec<&Workload>)| {
+            let taken = !one.processes.is_empty() || !holders.is_empty();
+            if taken { slices(one) } else { 0 }
+        };
+        (Method::MigSlices, self.instances.iter().zip(holders).map(weight).collect())
+    }
+
+    fn split_held<'a>(&self, holders: &[Vec<&'a Workload>], held: &mut Vec<(Option<&'a Workload>, u64)>) {
+        let mut free = self.slices;
+        for (instance, holders) in self.instances.iter().zip(holders) {
+            let slices = instance.slices.max(1);
+            free = free.saturating_sub(slices);
+            share_equally(u64::from(slices) * FINE, holders, held);
+        }
+        held.push((None, u64::from(free) * FINE));
+    }
+
+    /// Several looks may fall into one interval: each counts by its time, and by how busy the device was in it.
+    fn scale(&self, shares: &mut Shares<'_>) {
+        let time = self.time.as_millis().clamp(1, LONGEST);
+        let busy = self.utilisation().map_or(1000, |busy| (busy * 1000.0) as u128).max(1);
+        rescale(&mut shares.used, time * busy);
+        rescale(&mut shares.held, time);
+    }
+}
+
+impl Instance {
+    /// Splits `whole` among those who used the instance; tells by what.
+    fn split_use<'a>(
+        &'a self,
+        whole: u64,
+        look: &Look,
+        used: &mut Vec<(Option<&'a Workload>, u64)>,
+    ) -> Method {
+        let (method, weigh) = self.weigh_processes(look);
+        let weights = || self.processes.iter().map(weigh);
+        let sum: u128 = weights().map(u128::from).sum();
+        for (process, weight) in self.processes.iter().zip(weights()) {
+            let part = (u128::from(whole) * u128::from(weight)).checked_div(sum).unwrap_or(0);
+            used.push((process.owner.as_deref(), u64::try_from(part).unwrap_or(u64::MAX)));
+        }
+        method
+    }
+
+    /// What a part of the device costs that is given away, or busy for somebody who is not to be seen.
+    fn stand_in<'a>(
+        &self,
+        whole: u64,
+        holders: &[&'a Workload],
+        used: &mut Vec<(Option<&'a Workload>, u64)>,
+    ) {
+        if self.processes.is_empty() {
+            share_equally(whole, holders, used);
+        }
+    }
+
+    fn weigh_processes(&self, look: &Look) -> (Method, fn(&Process) -> u64) {
+        let timed = self.processes.iter().any(|process| process.time.is_some());
+        let worked = self.processes.iter().any(|process| process.time.is_some_and(|time| time > 0));
+        let busy = look.gauges.utilisation.is_some_and(|busy| busy > 0.0);
+        let held = self.processes.iter().any(|process| process.memory.is_some_and(|memory| memory > 0));
+        match look.clock {
+            // Where times are told and all are 0, nobody worked. Only if the device was busy all the same, they are wrong.
+            Clock::Sm if worked || (timed && !busy) => (Method::SmTime, |process| process.time.unwrap_or(0)),
+            Clock::Engines if timed => (Method::EngineTime, |process| process.time.unwrap_or(0)),
+            _ if held => (Method::Memory, |process| process.memory.unwrap_or(0)),
+            _ => (Method::Equal, |_| 1),
+        }
+    }
+}
+
+/// To the holders in equal parts, or to nobody.
+fn share_equally<'a>(whole: u64, holders: &[&'a Workload], into: &mut Vec<(Option<&'a Workload>, u64)>) {
+    match whole.checked_div(holders.len() as u64) {
+        Some(each) => into.extend(holders.iter().map(|holder| (Some(*holder), each))),
+        None => into.push((None, whole)),
+    }
+}
+
+/// Makes the weights a part of `to`, times [`FINE`].
+fn rescale(weights: &mut [(Option<&Workload>, u64)], to: u128) {
+    let sum: u128 = weights.iter().map(|(_, weight)| u128::from(*weight)).sum();
+    for (_, weight) in weights {
+        // At most 2^37 × 2^30; where it saturates, shares of several looks in one interval are a little off.
+        let scaled = (u128::from(*weight) * to * u128::from(FINE)).checked_div(sum).unwrap_or(0);
+        *weight = u64::try_from(scaled).unwrap_or(u64::MAX);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test may fail by panicking")]
+mod tests;

@@ -1,0 +1,202 @@
+//! By what a look is split, case by case.
+
+use super::*;
+use crate::reading::{Component, Place, Quality, Role};
+use alloc::string::{String, ToString};
+use alloc::vec;
+use proptest::prelude::*;
+
+fn device() -> Arc<Device> {
+    let domain = Domain {
+        meter: "nvml",
+        name: "gpu-0".into(),
+        component: Component::Gpu,
+        role: Role::Part,
+        place: Place::default(),
+        quality: Quality::Measured,
+        max_power: None,
+        may_mirror: false,
+    };
+    let text = || Arc::from("");
+    Arc::new(Device {
+        domain: Arc::new(domain),
+        gpu: "0".into(),
+        index: 0,
+        uuid: text(),
+        model: text(),
+        driver: text(),
+        pci: text(),
+    })
+}
+
+fn look(slices: u32, instances: Vec<Instance>) -> Look {
+    Look {
+        device: device(),
+        at: Moment::default(),
+        time: Duration::from_secs(1),
+        gauges: Gauges::default(),
+        slices,
+        instances,
+        clock: Clock::Sm,
+    }
+}
+
+fn unit(name: &str) -> Arc<Workload> {
+    Arc::new(Workload::Unit { name: name.into() })
+}
+
+fn process(owner: &str, time: Option<u64>, memory: Option<u64>) -> Process {
+    Process { owner: (!owner.is_empty()).then(|| unit(owner)), time, memory }
+}
+
+fn whole(processes: Vec<Process>) -> Look {
+    look(0, vec![Instance { slices: 1, processes, ..Instance::default() }])
+}
+
+fn part(slices: u32, utilisation: Option<f64>, processes: Vec<Process>) -> Instance {
+    Instance { slices, utilisation, processes, ..Instance::default() }
+}
+
+fn held(device: Name, holder: &str) -> Holding {
+    Holding { device, holder: unit(holder) }
+}
+
+/// Each one's part in thousandths, nobody's as `-`.
+fn thousandths(shares: &[(Option<&Workload>, u64)]) -> Vec<(String, u64)> {
+    let sum: u64 = shares.iter().map(|(_, weight)| weight).sum();
+    let name = |owner: Option<&Workload>| match owner {
+        Some(Workload::Unit { name }) => name.to_string(),
+        _ => "-".to_string(),
+    };
+    let thousand = |weight: u64| (weight as f64 / sum as f64 * 1000.0 + 0.5) as u64;
+    let paying = shares.iter().filter(|(_, weight)| *weight > 0);
+    paying.map(|(owner, weight)| (name(*owner), thousand(*weight))).collect()
+}
+
+fn used(look: &Look, holdings: &[Holding]) -> (Method, Vec<(String, u64)>) {
+    let (method, shares) = look.shares(holdings);
+    (method, thousandths(&shares.used))
+}
+
+fn parts(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
+    expected.iter().map(|(name, part)| ((*name).to_string(), *part)).collect()
+}
+
+#[test]
+fn by_time_whatever_memory_is_held() {
+    let processes = vec![
+        process("a", Some(750), Some(1)),
+        process("b", Some(200), Some(999)),
+        process("", Some(50), None),
+    ];
+    let expected = parts(&[("a", 750), ("b", 200), ("-", 50)]);
+    assert_eq!(used(&whole(processes), &[held(Name::All, "c")]), (Method::SmTime, expected));
+}
+
+#[test]
+fn by_memory_without_times_and_equally_without_memory() {
+    let processes = |memory| vec![process("a", None, memory), process("b", None, memory.map(|m| 3 * m))];
+    assert_eq!(used(&whole(processes(Some(1))), &[]), (Method::Memory, parts(&[("a", 250), ("b", 750)])));
+    assert_eq!(used(&whole(processes(None)), &[]), (Method::Equal, parts(&[("a", 500), ("b", 500)])));
+}
+
+#[test]
+fn nobody_worked() {
+    let idle = vec![process("a", Some(0), Some(5))];
+    let look = whole(idle.clone());
+    let holdings = [held(Name::Index(0), "b"), held(Name::All, "c"), held(Name::Index(1), "d")];
+    let (method, shares) = look.shares(&holdings);
+    assert_eq!((method, shares.used.iter().all(|(_, weight)| *weight == 0)), (Method::Holder, true));
+    assert_eq!(thousandths(&shares.held), parts(&[("b", 500), ("c", 500)]));
+    assert_eq!(whole(idle.clone()).shares(&[]).0, Method::Nobody);
+    assert_eq!(whole(vec![]).shares(&[]).0, Method::Nobody);
+    // The device was busy all the same: the samples are wrong.
+    let mut busy = whole(idle);
+    busy.gauges.utilisation = Some(0.5);
+    assert_eq!(used(&busy, &[]), (Method::Memory, parts(&[("a", 1000)])));
+}
+
+#[test]
+fn instances_by_slices_of_those_that_are_used_or_held() {
+    let instances = vec![
+        part(3, None, vec![process("a", None, Some(1)), process("b", None, Some(2))]),
+        part(2, None, vec![]),
+        part(1, None, vec![]),
+    ];
+    let look = look(7, instances);
+    let holdings = [held(Name::Instance(0, 1), "c")];
+    let expected = parts(&[("a", 200), ("b", 400), ("c", 400)]);
+    assert_eq!(used(&look, &holdings), (Method::MigSlices, expected));
+    let (_, shares) = look.shares(&holdings);
+    assert_eq!(thousandths(&shares.held), parts(&[("-", 429), ("c", 286), ("-", 143), ("-", 143)]));
+}
+
+#[test]
+fn instances_by_slices_and_utilisation_where_it_is_known() {
+    let one = || vec![process("a", None, None)];
+    let two = || vec![process("b", None, None)];
+    let known = look(7, vec![part(1, Some(0.9), one()), part(3, Some(0.1), two())]);
+    assert_eq!(used(&known, &[]), (Method::MigUtilisation, parts(&[("a", 750), ("b", 250)])));
+    // .9 of one slice and .1 of three, of seven.
+    assert_eq!(known.utilisation().map(|busy| (busy * 7.0 * 10.0) as u64), Some(12));
+    let lacking = look(7, vec![part(1, Some(0.9), one()), part(3, None, two())]);
+    assert_eq!(used(&lacking, &[]), (Method::MigSlices, parts(&[("a", 250), ("b", 750)])));
+    let idle = look(7, vec![part(1, Some(0.0), one())]);
+    assert_eq!(idle.shares(&[]).0, Method::Nobody);
+}
+
+#[test]
+fn several_looks_count_by_time_and_by_how_busy_the_device_was() {
+    let at = |owner: &str, busy: f64, seconds| {
+        let mut look = whole(vec![process(owner, Some(1), None)]);
+        look.gauges.utilisation = Some(busy);
+        look.time = Duration::from_secs(seconds);
+        look
+    };
+    let names = ["a", "b"].map(unit);
+    let find = |workload: &Workload| names.iter().position(|name| **name == *workload);
+    let mut devices = Devices::default();
+    let looks = [at("a", 1.0, 3), at("b", 0.5, 2)].map(Arc::new);
+    devices.take(&looks, &[], find);
+    let mut weights = Vec::new();
+    assert!(devices.claims(&device().domain).is_some_and(|claims| claims.used(2, &mut weights)));
+    assert_eq!(weights[0] / 3, weights[1]);
+    assert_eq!(weights[2], 0);
+    assert_eq!(devices.utilisation(), Some(0.8));
+    devices.clear(&device().domain);
+    assert_eq!(devices.utilisation(), None);
+}
+
+fn any_process() -> impl Strategy<Value = Process> {
+    (0..4_u8, any::<Option<u64>>(), any::<Option<u64>>())
+        .prop_map(|(owner, time, memory)| process(["", "a", "b", "c"][usize::from(owner)], time, memory))
+}
+
+fn any_instance() -> impl Strategy<Value = Instance> {
+    (any::<u32>(), prop::option::of(any::<f64>()), prop::collection::vec(any_process(), 0..4))
+        .prop_map(|(slices, utilisation, processes)| part(slices, utilisation, processes))
+}
+
+proptest! {
+    /// Whatever a device says: no overflow, and only those who are named get anything.
+    #[test]
+    fn any_look_is_shared(
+        slices in prop_oneof![Just(0), any::<u32>()],
+        instances in prop::collection::vec(any_instance(), 0..5),
+        seconds in any::<u64>(),
+        busy in prop::option::of(any::<f64>()),
+        engines in any::<bool>(),
+        holders in prop::collection::vec((0..3_u32, 0..4_u32), 0..4),
+    ) {
+        let mut look = look(slices, instances);
+        look.time = Duration::from_secs(seconds);
+        look.gauges.utilisation = busy;
+        look.clock = if engines { Clock::Engines } else { Clock::Sm };
+        let holdings: Vec<_> =
+            holders.iter().map(|(gpu, place)| held(Name::Instance(*gpu, *place), "h")).collect();
+        let (method, shares) = look.shares(&holdings);
+        let used: u128 = shares.used.iter().map(|(_, weight)| u128::from(*weight)).sum();
+        prop_assert_eq!(used == 0, matches!(method, Method::Holder | Method::Nobody));
+        prop_assert!(holdings.is_empty() || shares.held.len() >= look.instances.len());
+    }
+}

@@ -1,0 +1,273 @@
+//! One NVIDIA GPU: what it is, and one look at it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use noether_core::gpu::{Clock, Device, Gauges, Instance, Look, Process};
+use noether_core::reading::{Component, Domain, Moment, Place, Quality, Reading, Role};
+use noether_core::units::{Energy, Power};
+use nvml_wrapper::enum_wrappers::device::{Clock as ClockKind, TemperatureSensor};
+use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::ProcessInfo;
+use nvml_wrapper::structs::device::FieldId;
+use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT};
+use nvml_wrapper::{Device as Handle, Nvml};
+
+use super::samples::Samples;
+use crate::owner::Owners;
+
+/// How often in a row a device that is gone says so; then it is silent.
+const FAREWELLS: u32 = 3;
+
+/// No GPU has as many.
+const MOST_SLICES: u32 = 64;
+
+/// A GPU that was found, whether or not it is still there.
+pub(super) struct Gpu {
+    pub(super) device: Arc<Device>,
+    samples: Samples,
+    /// What each instance is, by its id; that does not change while it lives.
+    profiles: BTreeMap<Arc<str>, Profile>,
+    /// Whether its instances can be profiled.
+    tells_use: bool,
+    looked: Option<Moment>,
+    /// How often in a row it was not there.
+    pub(super) missed: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Profile {
+    name: Arc<str>,
+    slices: u32,
+    /// Its number on the GPU, which only a process in it tells.
+    number: Option<u32>,
+}
+
+impl Gpu {
+    /// The GPU of a handle. `number` is its name as long as the exporter runs, `index` its place at present.
+    pub(super) fn new(handle: &Handle<'_>, uuid: &str, number: u32, index: u32, driver: &str) -> Self {
+        let pci = handle.pci_info().ok();
+        // Volta and later count energy; the others only tell their power.
+        let counts = !matches!(
+            handle.total_energy_consumption(),
+            Err(NvmlError::NotSupported | NvmlError::FunctionNotFound | NvmlError::FailedToLoadSymbol(_))
+        );
+        let limits = handle.power_management_limit_constraints().ok();
+        let domain = Domain {
+            meter: super::PROBE.name,
+            name: format!("gpu-{number}").into(),
+            component: Component::Gpu,
+            role: Role::Part,
+            place: Place {
+                device: pci.as_ref().map_or(Some(number), |pci| Some(place(pci.domain, pci.bus, pci.device))),
+                ..Place::default()
+            },
+            quality: if counts { Quality::Measured } else { Quality::Integrated },
+            max_power: limits.map(|limits| milliwatts(limits.max_limit)).filter(|power| *power > Power::ZERO),
+            may_mirror: false,
+        };
+        let device = Device {
+            domain: Arc::new(domain),
+            gpu: number.to_string().into(),
+            index,
+            uuid: uuid.into(),
+            model: handle.name().unwrap_or_default().into(),
+            driver: driver.into(),
+            pci: pci.map(|pci| address(&pci.bus_id)).unwrap_or_default().into(),
+        };
+        Self {
+            device: Arc::new(device),
+            samples: Samples::default(),
+            profiles: BTreeMap::new(),
+            tells_use: handle.gpm_support().unwrap_or(false),
+            looked: None,
+            missed: 0,
+        }
+    }
+
+    /// It is at another place than before, or under another driver; what it was used for goes on.
+    pub(super) fn renew(&mut self, device: &Arc<Device>) {
+        if self.device != *device {
+            self.device = Arc::clone(device);
+        }
+    }
+
+    /// The instances whose utilisation can be asked for, with their numbers on the GPU.
+    pub(super) fn profiled(&self) -> impl Iterator<Item = (&Arc<str>, u32)> {
+        let profiles = self.profiles.iter().filter(|_| self.tells_use);
+        profiles.filter_map(|(uuid, profile)| Some((uuid, profile.number?)))
+    }
+
+    /// Its energy counter, or its power.
+    pub(super) fn energy(&mut self, nvml: &Nvml) -> Result<Reading, NvmlError> {
+        let handle = nvml.device_by_uuid(&*self.device.uuid)?;
+        match self.device.domain.quality {
+            Quality::Measured => {
+                let millijoules = handle.total_energy_consumption()?;
+                Ok(Reading::Total(Energy::from_microjoules(millijoules.saturating_mul(1000))))
+            }
+            _ => Ok(Reading::Power(milliwatts(handle.power_usage()?))),
+        }
+    }
+
+    /// Whether it is to be told that it is gone.
+    pub(super) fn says_farewell(&mut self) -> bool {
+        self.missed = self.missed.saturating_add(1);
+        self.missed <= FAREWELLS
+    }
+
+    /// All else. What cannot be had is absent; it spoils nothing.
+    pub(super) fn look(&mut self, nvml: &Nvml, at: Moment, owners: &mut Owners) -> Option<Look> {
+        let handle = nvml.device_by_uuid(&*self.device.uuid).ok()?;
+        let time = self.looked.map_or(Duration::from_secs(1), |before| at.since(before));
+        self.looked = Some(at);
+        self.missed = 0;
+        let in_parts = handle.mig_mode().is_ok_and(|mode| mode.current == 1);
+        let (slices, instances) =
+            if in_parts { self.parts(&handle, owners) } else { (0, vec![self.whole(&handle, time, owners)]) };
+        Some(Look {
+            device: Arc::clone(&self.device),
+            at,
+            time,
+            gauges: gauges(&handle),
+            slices,
+            instances,
+            clock: Clock::Sm,
+        })
+    }
+
+    fn whole(&mut self, handle: &Handle<'_>, time: Duration, owners: &mut Owners) -> Instance {
+        let lists = [
+            handle.running_compute_processes(),
+            handle.running_graphics_processes(),
+            handle.mps_running_compute_processes(),
+        ];
+        let mut processes = merged(lists.into_iter().flatten().flatten());
+        let times = match handle.process_utilization_stats(self.samples.seen()) {
+            Ok(samples) => Some(self.samples.take(&samples, time)),
+            // There was nothing since then.
+            Err(NvmlError::NotFound) => Some(self.samples.take(&[], time)),
+            Err(_) => None,
+        };
+        // Who ended since the last look is in the samples alone.
+        for pid in times.iter().flat_map(BTreeMap::keys) {
+            processes.entry(*pid).or_insert(None);
+        }
+        let process = |(pid, memory)| Process {
+            owner: owners.of(pid),
+            time: times.as_ref().map(|times| times.get(&pid).copied().unwrap_or(0)),
+            memory,
+        };
+        Instance { slices: 1, processes: processes.into_iter().map(process).collect(), ..Instance::default() }
+    }
+
+    /// The instances of MIG, and of how many slices they are a part.
+    fn parts(&mut self, handle: &Handle<'_>, owners: &mut Owners) -> (u32, Vec<Instance>) {
+        let most = handle.mig_device_count().unwrap_or(0).min(MOST_SLICES);
+        let mut profiles = BTreeMap::new();
+        let mut instances = Vec::new();
+        for place in 0..most {
+            let Ok(part) = handle.mig_device_by_index(place) else { continue };
+            let Ok(uuid) = part.uuid() else { continue };
+            let uuid: Arc<str> = uuid.into();
+            let mut profile = self.profiles.remove(&uuid).unwrap_or_else(|| profile(&part));
+            let running = part.running_compute_processes().unwrap_or_default();
+            profile.number = profile.number.or(running.iter().find_map(|process| process.gpu_instance_id));
+            let processes = merged(running.into_iter());
+            let process = |(pid, memory)| Process { owner: owners.of(pid), time: None, memory };
+            instances.push(Instance {
+                uuid: Arc::clone(&uuid),
+                profile: Arc::clone(&profile.name),
+                slices: profile.slices,
+                utilisation: None,
+                memory: part.memory_info().ok().map(|memory| (memory.used, memory.total)),
+                processes: processes.into_iter().map(process).collect(),
+            });
+            profiles.insert(uuid, profile);
+        }
+        self.profiles = profiles;
+        let cut = instances.iter().map(|one| one.slices).sum::<u32>();
+        (most.max(cut).max(1), instances)
+    }
+}
+
+/// What an instance is, as its name and attributes tell: `NVIDIA A100-SXM4-40GB MIG 1g.5gb`.
+fn profile(part: &Handle<'_>) -> Profile {
+    let name = part.name().unwrap_or_default();
+    let name: Arc<str> = name.rsplit_once("MIG ").map_or("", |(_, profile)| profile).into();
+    let told = part.attributes().ok().map(|attributes| attributes.compute_instance_slice_count);
+    // `1c.3g.20gb` is one slice of compute in an instance of three.
+    let named = name.split(['c', 'g']).next().and_then(|digits| digits.parse().ok());
+    let slices = told.filter(|slices| *slices > 0).or(named).unwrap_or(1).min(MOST_SLICES);
+    Profile { name, slices, number: None }
+}
+
+/// Each process once, with the most memory that a list says it holds.
+fn merged(lists: impl Iterator<Item = ProcessInfo>) -> BTreeMap<u32, Option<u64>> {
+    let mut processes = BTreeMap::new();
+    for info in lists {
+        let memory = match info.used_gpu_memory {
+            UsedGpuMemory::Used(bytes) => Some(bytes),
+            UsedGpuMemory::Unavailable => None,
+        };
+        let known: &mut Option<u64> = processes.entry(info.pid).or_default();
+        *known = (*known).max(memory);
+    }
+    processes
+}
+
+fn gauges(handle: &Handle<'_>) -> Gauges {
+    let fields = [NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE].map(FieldId);
+    let values = handle.field_values_for(&fields).unwrap_or_default();
+    let mut powers = values.into_iter().map(|value| match value.ok()?.value.ok()? {
+        SampleValue::U32(power) => Some(milliwatts(power)),
+        SampleValue::U64(power) => u32::try_from(power).ok().map(milliwatts),
+        SampleValue::F64(_) | SampleValue::I64(_) => None,
+    });
+    let (instant, average) = (powers.next().flatten(), powers.next().flatten());
+    let rates = handle.utilization_rates().ok();
+    let hertz = |clock| handle.clock_info(clock).ok().map(|megahertz| u64::from(megahertz) * 1_000_000);
+    Gauges {
+        power: instant.or_else(|| handle.power_usage().ok().map(milliwatts)),
+        average_power: average,
+        power_limit: handle.enforced_power_limit().ok().map(milliwatts),
+        utilisation: rates.as_ref().map(|rates| f64::from(rates.gpu) / 100.0),
+        memory_utilisation: rates.as_ref().map(|rates| f64::from(rates.memory) / 100.0),
+        memory: handle.memory_info().ok().map(|memory| (memory.used, memory.total)),
+        temperature: handle.temperature(TemperatureSensor::Gpu).ok().map(f64::from),
+        clock: hertz(ClockKind::SM),
+        memory_clock: hertz(ClockKind::Memory),
+    }
+}
+
+fn milliwatts(power: u32) -> Power {
+    Power::from_microwatts(u64::from(power) * 1000)
+}
+
+/// A PCI address in 32 bits; GPUs are function 0.
+fn place(domain: u32, bus: u32, device: u32) -> u32 {
+    (domain & 0xffff) << 16 | (bus & 0xff) << 8 | (device & 0x1f) << 3
+}
+
+/// As the kernel spells it: `0000:17:00.0` for NVML's `00000000:17:00.0`.
+fn address(bus_id: &str) -> String {
+    let address = bus_id.to_ascii_lowercase();
+    match address.split_once(':') {
+        Some((domain, rest)) if domain.len() == 8 => format!("{}:{rest}", domain.get(4..).unwrap_or(domain)),
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_spelt_as_the_kernel_does() {
+        assert_eq!(address("00000000:3B:00.0"), "0000:3b:00.0");
+        assert_eq!(address("0000:3B:00.0"), "0000:3b:00.0");
+        assert_eq!(place(1, 0x3b, 0), 0x0001_3b00);
+    }
+}

@@ -1,0 +1,189 @@
+//! Whose a process is: its cgroup, and the nearest enclosing workload.
+//!
+//! <https://docs.kernel.org/admin-guide/cgroup-v2.html#processes>,
+//! <https://man7.org/linux/man-pages/man7/cgroups.7.html> (`/proc/PID/cgroup`)
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use noether_core::workload::Workload;
+
+use crate::{Machine, pattern};
+
+/// The owners of the processes that a source named lately.
+#[derive(Debug)]
+pub struct Owners {
+    procfs: PathBuf,
+    cgroupfs: PathBuf,
+    known: BTreeMap<u32, Option<Arc<Workload>>>,
+    /// Those that were named since the last [`Owners::forget`].
+    named: BTreeMap<u32, Option<Arc<Workload>>>,
+}
+
+impl Owners {
+    /// Nobody is known yet.
+    pub fn new(machine: &Machine) -> Self {
+        let (procfs, cgroupfs) = (machine.procfs.clone(), machine.cgroupfs.clone());
+        Self { procfs, cgroupfs, known: BTreeMap::new(), named: BTreeMap::new() }
+    }
+
+    /// The workload of a process; of one that has ended meanwhile, the one that was known. Asked for the same process
+    /// again before the next [`Owners::forget`], it answers from memory.
+    pub fn of(&mut self, pid: u32) -> Option<Arc<Workload>> {
+        if let Some(owner) = self.named.get(&pid) {
+            return owner.clone();
+        }
+        let content = fs::read_to_string(self.procfs.join(pid.to_string()).join("cgroup"));
+        let owner = match content {
+            Ok(content) => self.known_or_new(pid, &content),
+            Err(_) => self.known.get(&pid).cloned().flatten(),
+        };
+        self.named.insert(pid, owner.clone());
+        owner
+    }
+
+    /// Forgets the processes that were not named since the last time.
+    pub fn forget(&mut self) {
+        self.known = std::mem::take(&mut self.named);
+    }
+
+    /// Keeps the same workload where nothing has changed, so that not every look makes a new one.
+    fn known_or_new(&self, pid: u32, content: &str) -> Option<Arc<Workload>> {
+        let owner = owner(content, |path| self.is_folder(path))?;
+        let known = self.known.get(&pid).cloned().flatten();
+        known.filter(|known| **known == owner).or_else(|| Some(Arc::new(owner)))
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        let hierarchies = ["", "cpuacct", "cpu,cpuacct", "unified", "systemd"];
+        hierarchies.iter().any(|hierarchy| self.cgroupfs.join(hierarchy).join(path).is_dir())
+    }
+}
+
+/// The workload that a `/proc/PID/cgroup` tells of. `is_folder` tells whether there is such a cgroup.
+fn owner(content: &str, is_folder: impl Fn(&str) -> bool) -> Option<Workload> {
+    let lines = || {
+        content.lines().filter_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            rest.split_once(':')
+        })
+    };
+    // As the cgroup source does: CPU time comes from v1 where both hierarchies have a folder.
+    let accounted = lines().filter(|(controllers, _)| controllers.split(',').any(|one| one == "cpuacct"));
+    let unified = lines().filter(|(controllers, _)| controllers.is_empty());
+    accounted.chain(unified).chain(lines()).find_map(|(_, path)| enclosing(path, &is_folder))
+}
+
+/// The workload of the path or of its nearest ancestor that is one.
+fn enclosing(path: &str, is_folder: impl Fn(&str) -> bool) -> Option<Workload> {
+    let path = whole(path, is_folder)?;
+    let mut path = path.trim_end_matches('/');
+    loop {
+        if let Some(workload) = pattern::recognise(path) {
+            return Some(workload);
+        }
+        path = path.rsplit_once('/')?.0;
+    }
+}
+
+/// The parents that a path may have lost.
+const PARENTS: [&str; 9] = [
+    "",
+    "kubepods.slice/",
+    "kubepods.slice/kubepods-burstable.slice/",
+    "kubepods.slice/kubepods-besteffort.slice/",
+    "kubepods/",
+    "kubepods/burstable/",
+    "kubepods/besteffort/",
+    "system.slice/",
+    "machine.slice/",
+];
+
+/// The path from the root. Seen from a cgroup namespace of one's own, others' paths begin with `/..` and lack what both
+/// have in common; the cgroup tree tells which parents fit.
+/// <https://man7.org/linux/man-pages/man7/cgroup_namespaces.7.html>
+fn whole(path: &str, is_folder: impl Fn(&str) -> bool) -> Option<String> {
+    let mut rest = path.trim_start_matches('/');
+    if !rest.starts_with("..") {
+        return Some(rest.to_owned());
+    }
+    while let Some(inner) = rest.strip_prefix("..") {
+        rest = inner.trim_start_matches('/');
+    }
+    PARENTS.iter().map(|parent| format!("{parent}{rest}")).find(|path| is_folder(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "aaefb9d8feed2d453b543f6d928cede7a4dbefa6a0ae7c9b990dd234c56e93b9";
+    const UID: &str = "2fc932ce-fdcc-454b-97bd-aadfdeb4c340";
+
+    fn nowhere(_: &str) -> bool {
+        false
+    }
+
+    fn container(found: Option<Workload>) -> bool {
+        matches!(found, Some(Workload::Container { id, .. }) if &*id == ID)
+    }
+
+    #[test]
+    fn the_nearest_workload_counts_on_v2_v1_and_hybrid() {
+        assert!(container(owner(&format!("0::/docker/{ID}/init\n"), nowhere)));
+        assert!(container(owner(
+            &format!("12:memory:/\n4:cpu,cpuacct:/docker/{ID}\n0::/system.slice/x.service\n"),
+            nowhere
+        )));
+        let unit = owner("4:cpu,cpuacct:/\n0::/system.slice/sshd.service\n", nowhere);
+        assert!(matches!(unit, Some(Workload::Unit { .. })));
+        for none in ["", "0::/\n", "0::/user.slice\n", "nonsense", "::"] {
+            assert_eq!(owner(none, nowhere), None);
+        }
+    }
+
+    #[test]
+    fn a_path_from_another_namespace_finds_its_parents() {
+        let there = format!("kubepods/burstable/pod{UID}/{ID}");
+        assert!(container(owner(&format!("0::/../../../burstable/pod{UID}/{ID}\n"), |path| path == there)));
+        assert!(!container(owner(&format!("0::/../../burstable/pod{UID}/{ID}\n"), nowhere)));
+        assert!(container(owner(&format!("0::/../../../pod{UID}/{ID}\n"), |path| path == there)));
+        assert!(container(owner(
+            &format!("0::/../../../../kubepods/burstable/pod{UID}/{ID}\n"),
+            |path| path == there
+        )));
+    }
+
+    #[test]
+    fn who_has_ended_is_remembered_for_a_while() {
+        let procfs = tempfile::tempdir().unwrap();
+        let folder = procfs.path().join("7");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("cgroup"), format!("0::/docker/{ID}\n")).unwrap();
+        let mut owners = Owners {
+            procfs: procfs.path().into(),
+            cgroupfs: procfs.path().into(),
+            known: BTreeMap::new(),
+            named: BTreeMap::new(),
+        };
+        let first = owners.of(7).unwrap();
+        owners.forget();
+        assert!(Arc::ptr_eq(&owners.of(7).unwrap(), &first));
+        fs::remove_dir_all(&folder).unwrap();
+        owners.forget();
+        assert!(owners.of(7).is_some() && owners.of(8).is_none());
+        owners.forget();
+        owners.forget();
+        assert!(owners.of(7).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_is_read(content in "([0-9]{0,2}:?[a-z,=]{0,9}:?[/.a-z0-9-]{0,30}\n){0,5}", there in any::<bool>()) {
+            owner(&content, |_| there);
+        }
+    }
+}
