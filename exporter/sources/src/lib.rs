@@ -7,6 +7,7 @@ pub mod cpu_power;
 pub mod cpuinfo;
 pub mod error;
 pub mod file;
+pub mod kubernetes;
 pub mod meminfo;
 pub mod meter;
 pub mod model;
