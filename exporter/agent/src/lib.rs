@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod http;
 pub mod log;
 pub mod meters;
+pub mod names;
 pub mod node;
 pub mod published;
 pub mod settings;

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::http::{Facts, Landing, Limits, Server, bind};
+use crate::names;
 use crate::published::Published;
 use crate::settings::Settings;
 use crate::tick::{Audience, Crank};
@@ -49,7 +50,11 @@ fn serve(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
     let shutdown = ending(&runtime)?;
 
-    let crank = Crank::new(machine(&settings), settings, descriptors);
+    let kubernetes = names::kubernetes(&settings).map(|(kubernetes, task)| {
+        runtime.spawn(task);
+        kubernetes
+    });
+    let crank = Crank::new(machine(&settings), settings, descriptors).with_kubernetes(kubernetes);
     let audience = server.clone();
     // It ends with the process: nothing is kept that would have to be saved.
     thread::Builder::new().name("tick".into()).spawn(move || crank.run(&published, &audience))?;
@@ -73,9 +78,14 @@ pub fn machine(settings: &Settings) -> Machine {
     }
 }
 
-fn http_settings(settings: &Settings) -> http::Settings {
+/// What this node is called.
+pub fn node_name(settings: &Settings) -> String {
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let node = settings.node_name.clone().unwrap_or_else(host);
+    settings.node_name.clone().unwrap_or_else(host)
+}
+
+fn http_settings(settings: &Settings) -> http::Settings {
+    let node = node_name(settings);
     http::Settings {
         telemetry_path: settings.telemetry_path.clone(),
         landing: Landing {

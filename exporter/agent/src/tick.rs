@@ -8,11 +8,13 @@ use std::time::Duration;
 use noether_core::ledger::Publication;
 use noether_core::node::Node;
 use noether_core::reading::{Fault, Moment};
+use noether_core::roster::Names;
 use noether_core::sample::{NodeUsage, Sample};
 use noether_core::snapshot::Generation;
 use noether_core::vitals::{Histogram, SourceRow};
 use noether_core::workload::Workload;
 use noether_sources::cgroup::{CgroupTree, Options};
+use noether_sources::kubernetes::Kubernetes;
 use noether_sources::meminfo::Meminfo;
 use noether_sources::slurm::Jobs;
 use noether_sources::stat::{CpuTimes, Stat};
@@ -23,6 +25,7 @@ use crate::clock;
 use crate::http::Facts;
 use crate::log::Once;
 use crate::meters::{Meters, timed};
+use crate::names::InTurn;
 use crate::published::{Page, Published};
 use crate::settings::{IdlePolicy, Settings, Switch};
 
@@ -74,6 +77,7 @@ pub struct Crank {
     meminfo: Told<Meminfo>,
     cgroups: Told<Option<CgroupTree>>,
     jobs: Jobs,
+    kubernetes: Option<Kubernetes>,
     topology: Topology,
     cpu: CpuTimes,
     usage: NodeUsage,
@@ -101,6 +105,7 @@ impl Crank {
             meminfo: Told::new("meminfo", Meminfo::new(&machine)),
             cgroups: Told::new("cgroup", None),
             jobs: Jobs::new(&machine),
+            kubernetes: None,
             topology: Topology::read(&machine),
             cpu: CpuTimes::default(),
             usage: NodeUsage::default(),
@@ -118,6 +123,13 @@ impl Crank {
         };
         crank.open_cgroups();
         crank
+    }
+
+    /// The same, with names of pods.
+    #[must_use]
+    pub fn with_kubernetes(mut self, kubernetes: Option<Kubernetes>) -> Self {
+        self.kubernetes = kubernetes;
+        self
     }
 
     /// Ticks for ever. After a late tick, the ticks that are over are left out; their energy is in the next.
@@ -155,7 +167,9 @@ impl Crank {
         let acknowledged = audience.acknowledged(read);
         let publication = Publication { generation: self.generation, at, acknowledged };
         let sample = Sample { at, domains: &self.meters.readings, node: &self.usage, cgroups };
-        self.node.advance(&sample, &self.jobs, &publication, &mut page.snapshot);
+        let kubernetes = self.kubernetes.as_ref().map(|kubernetes| kubernetes as &dyn Names);
+        let names = InTurn([Some(&self.jobs as &dyn Names), kubernetes]);
+        self.node.advance(&sample, &names, &publication, &mut page.snapshot);
         faults.iter().for_each(|error| once.warn(error));
         if let Some(tree) = &self.cgroups.source {
             self.jobs.ask(|id| tree.pids(id));
@@ -247,6 +261,7 @@ impl Crank {
         vitals.sources.clear();
         vitals.sources.extend(self.meters.rows());
         vitals.sources.extend([&self.stat.row, &self.meminfo.row, &self.cgroups.row].map(Clone::clone));
+        vitals.sources.extend(self.kubernetes.as_ref().and_then(Kubernetes::row));
         vitals.stages.clear();
         vitals.stages.extend(self.stages);
         vitals.missed = self.missed;

@@ -1,6 +1,7 @@
 //! Settings that are one of a few words.
 
 pub use noether_core::attribution::IdlePolicy;
+pub use noether_sources::kubernetes::Choice as NameSource;
 
 use super::suggest;
 
@@ -43,6 +44,16 @@ impl Choice for Switch {
 impl Choice for IdlePolicy {
     const ALL: &'static [(&'static str, Self)] =
         &[("usage", Self::Usage), ("requests", Self::Requests), ("none", Self::None)];
+}
+
+impl Choice for NameSource {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("pods-api", Self::PodsApi),
+        ("kubelet", Self::Kubelet),
+        ("api", Self::Api),
+        ("off", Self::Off),
+    ];
 }
 
 /// How something is written.

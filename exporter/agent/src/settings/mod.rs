@@ -19,10 +19,10 @@ mod suggest;
 mod tests;
 mod value;
 
-pub use choice::{Format, IdlePolicy, LogLevel, Switch};
+pub use choice::{Format, IdlePolicy, LogLevel, NameSource, Switch};
 pub use flags::{FLAGS, Flag, Kind, Preset};
 pub use listen_address::ListenAddress;
-pub use meaning::Settings;
+pub use meaning::{Kubernetes, Settings};
 pub use misuse::Misuse;
 pub use reference::reference;
 

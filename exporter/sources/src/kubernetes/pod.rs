@@ -23,7 +23,7 @@ const LONGEST_VALUE: usize = 512;
 const HASHES: [&str; 2] = ["kubernetes.io/config.hash", "kubernetes.io/config.mirror"];
 
 /// Which labels and annotations of pods go into `noether_pod_info`, each with its label there.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
     labels: Vec<(String, &'static str)>,
     annotations: Vec<(String, &'static str)>,
