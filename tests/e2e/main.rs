@@ -16,6 +16,7 @@ mod doctor;
 mod examples;
 mod golden;
 mod http;
+mod pods;
 mod prometheus;
 mod real_cgroups;
 mod runtimes;

@@ -112,7 +112,7 @@ impl Pod {
                 metadata.message(tag, Message::default().text(1, name).text(2, value));
             }
         }
-        for (kind, name) in &self.owner {
+        if let Some((kind, name)) = &self.owner {
             metadata.message(13, Message::default().text(1, kind).text(3, name).number(6, 1));
         }
         let mut spec = Message::default();

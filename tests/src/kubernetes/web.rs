@@ -33,7 +33,12 @@ pub struct Web {
 impl Web {
     /// Serves the pods on a free port of 127.0.0.1.
     pub fn start(acceptor: TlsAcceptor, cluster: &Cluster) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::start_at("127.0.0.1:0", acceptor, cluster)
+    }
+
+    /// Serves them where a server was before.
+    pub fn start_at(address: &str, acceptor: TlsAcceptor, cluster: &Cluster) -> Self {
+        let listener = TcpListener::bind(address).expect("a port");
         listener.set_nonblocking(true).expect("a socket that does not block");
         let url = format!("https://{}", listener.local_addr().expect("an address"));
         let cluster = cluster.clone();
@@ -51,6 +56,11 @@ impl Web {
             }
         });
         Self { url, _server: server }
+    }
+
+    /// Its address and port.
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("https://").expect("a URL of ours")
     }
 
     /// Where it serves.

@@ -18,7 +18,7 @@ use super::object::or_empty;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Until a whole list is there.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// More than the pods of any machine.
 const LONGEST: usize = 64 << 20;
