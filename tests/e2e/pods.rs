@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use noether_tests::exporter::Exporter;
+use noether_tests::exporter::{Exporter, run};
+use noether_tests::kubernetes::pods_api::mute;
 use noether_tests::kubernetes::{Authority, Cluster, Mood, Pod, PodsApi, Web};
 use noether_tests::machine::load::{container_id, pod_uid};
 use noether_tests::machine::{Hardware, Load, Machine};
@@ -32,9 +33,6 @@ fn socket(machine: &Machine) -> PathBuf {
 
 fn start(machine: &Machine, flags: &[&str]) -> Exporter {
     let mut all = machine.flags();
-    // Where this test itself runs in a pod, that pod's service account is none of the fixture's business.
-    let nothing = machine.root().join("nothing").display().to_string();
-    all.extend([format!("--kubernetes.token-file={nothing}"), format!("--kubernetes.ca-file={nothing}")]);
     all.retain(|flag| flags.iter().all(|own| own.split('=').next() != flag.split('=').next()));
     all.extend(flags.iter().map(|flag| (*flag).to_owned()));
     all.push("--sample.interval=200ms".into());
@@ -283,6 +281,28 @@ fn the_first_source_that_answers_is_taken() {
     let log = exporter.log();
     assert!(log.contains("in none of the packages") && log.contains("HTTP status 403"), "{log}");
     assert!(log.contains("names of pods come from the API server"), "{log}");
+}
+
+#[test]
+fn a_socket_on_which_nobody_answers_is_left_for_the_next_source() {
+    let _guard = together();
+    let only = pod(1);
+    let machine = machine(&[(&only, 1)]);
+    let cluster = Cluster::default();
+    cluster.put(&only);
+    let _mute = mute(&socket(&machine)).unwrap();
+    let site = Site::new(&machine, &cluster, "secret");
+    let exporter = site.start(&machine, "auto", &[]);
+    let mut watch = Watch::new(&exporter);
+    watch.until("the pod has its name", |scrape| is_shown(scrape, &only));
+    assert_eq!((cluster.count("/pods"), cluster.count("watch=1")), (1, 0), "the kubelet told it");
+
+    let own = |flag: &String| !flag.starts_with("--kubernetes.token-file");
+    let flags = machine.flags().into_iter().filter(own).chain(site.flags("auto"));
+    let output = run(&std::iter::once("doctor".to_owned()).chain(flags).collect::<Vec<_>>());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("no answer within 5s"), "{said}");
+    assert!(said.contains(&format!("the kubelet at {} tells the names of 1 pods", site.web.url())), "{said}");
 }
 
 #[test]

@@ -36,9 +36,14 @@ impl<const N: usize> Names for InTurn<'_, N> {
 
 /// The names of pods, and the task that learns them; `None` where they are not wanted.
 pub fn kubernetes(settings: &Settings) -> Option<(Kubernetes, impl Future<Output = ()> + Send + 'static)> {
+    Kubernetes::new(options(settings))
+}
+
+/// How names of pods are to be had on this machine.
+pub fn options(settings: &Settings) -> Options {
     let kubernetes = settings.kubernetes.clone();
     let node = node_name(settings);
-    Kubernetes::new(Options {
+    Options {
         choice: kubernetes.source,
         pods_api_socket: kubernetes.pods_api_socket.unwrap_or_else(|| settings.rootfs.join(PODS_API)),
         kubelet_url: kubernetes.kubelet_url.unwrap_or_else(|| format!("https://{node}:{KUBELET}")),
@@ -48,7 +53,7 @@ pub fn kubernetes(settings: &Settings) -> Option<(Kubernetes, impl Future<Output
         token_file: kubernetes.token_file,
         allowed: kubernetes.allowed,
         node,
-    })
+    }
 }
 
 /// The API server, as each pod is told of it.

@@ -40,6 +40,9 @@ pub struct Call {
     pub token: String,
 }
 
+/// Something that happened, and up to which version it brought the whole.
+pub(super) type Event = (u64, Kind, Pod);
+
 /// The pods. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Cluster(Arc<Inner>);
@@ -54,7 +57,7 @@ struct Inner {
 struct State {
     version: u64,
     pods: BTreeMap<String, (u64, Pod)>,
-    log: Vec<(u64, Kind, Pod)>,
+    log: Vec<Event>,
     oldest: u64,
     mood: Mood,
     token: String,
@@ -163,7 +166,7 @@ impl Cluster {
     }
 
     /// What happened after `version`, up to which version; `None` where that is forgotten.
-    pub(super) fn since(&self, version: u64) -> Option<(u64, Vec<(u64, Kind, Pod)>)> {
+    pub(super) fn since(&self, version: u64) -> Option<(u64, Vec<Event>)> {
         let state = self.lock();
         let after = || state.log.iter().filter(|(at, ..)| *at > version).cloned().collect();
         (version >= state.oldest).then(|| (state.version, after()))

@@ -68,6 +68,11 @@ impl Api {
         Self { server, node: node.to_owned(), started: AtomicBool::new(false) }
     }
 
+    /// The same that does not wait before it asks for the first time.
+    pub(super) fn at_once(&mut self) {
+        *self.started.get_mut() = true;
+    }
+
     /// Follows the pods until that fails.
     pub(super) async fn follow(&self, intake: &Intake) -> Failure {
         match self.list_and_watch(intake).await {
@@ -108,7 +113,7 @@ impl Api {
         let body = self.server.fetch(client, &self.path("resourceVersion=0")).await?;
         let list = web::list(&body)?;
         let version = list.metadata.resource_version;
-        intake.take_json(list.items.into_iter().map(|pod| pod.get()));
+        intake.take_json(list.items.into_iter().map(RawValue::get));
         reading.done();
         Ok(version)
     }

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::failure::Failure;
 
 /// A kubelet on the same machine answers in milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// More than the pods of any machine; a kubelet that says more is none.
 const LONGEST_MESSAGE: usize = 64 << 20;

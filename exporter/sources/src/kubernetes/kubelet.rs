@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
 use super::failure::Failure;
@@ -32,7 +33,7 @@ async fn poll(server: &Server, intake: &Intake) -> Result<Infallible, Failure> {
     loop {
         let reading = intake.reading();
         let body = server.fetch(&client, "/pods").await?;
-        intake.take_json(web::list(&body)?.items.into_iter().map(|pod| pod.get()));
+        intake.take_json(web::list(&body)?.items.into_iter().map(RawValue::get));
         reading.done();
         drop(body);
         sleep(SHORTEST).await;

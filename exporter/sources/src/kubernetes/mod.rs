@@ -95,16 +95,17 @@ impl Kubernetes {
         if options.choice == Choice::Off {
             return None;
         }
-        let found = !search::found(&options).is_empty();
-        let shared = Arc::new(Shared {
-            intake: Intake::new(options.allowed.clone()),
-            table: Mutex::default(),
-            asked: Mutex::default(),
-            hope: AtomicBool::new(found),
-            found: AtomicBool::new(found),
-        });
+        let shared = Arc::new(Shared::new(&options));
         let task = search::run(Arc::clone(&shared), options);
         Some((Self(shared), task))
+    }
+
+    /// Asks each source that is there once: how many pods it tells, or why it does not.
+    pub async fn probe(options: &Options) -> Vec<(String, Result<usize, String>)> {
+        match options.choice {
+            Choice::Off => Vec::new(),
+            _ => search::probe(options).await,
+        }
     }
 
     /// What is told of the source; `None` where there never was any.
@@ -144,6 +145,17 @@ impl Names for Kubernetes {
 }
 
 impl Shared {
+    fn new(options: &Options) -> Self {
+        let found = !search::found(options).is_empty();
+        Self {
+            intake: Intake::new(options.allowed.clone()),
+            table: Mutex::default(),
+            asked: Mutex::default(),
+            hope: AtomicBool::new(found),
+            found: AtomicBool::new(found),
+        }
+    }
+
     fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }

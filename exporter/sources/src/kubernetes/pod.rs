@@ -85,6 +85,8 @@ pub(super) struct Pod {
 pub(super) struct Container {
     pub(super) name: Arc<str>,
     pub(super) image: Arc<str>,
+    /// As the status names it: `containerd`, `cri-o`; empty where no container has started.
+    pub(super) runtime: Arc<str>,
     /// Every id that it is known to have had; the present one first.
     pub(super) ids: Vec<Arc<str>>,
     pub(super) restarts: usize,
@@ -202,8 +204,8 @@ fn containers(spec: &object::Spec, status: &object::Status) -> Vec<Container> {
             && found.iter().all(|other| other.name != name)
         {
             let image = short(&container.image);
-            let none = Container { name, image, ids: vec![], restarts: 0, running: false, lasting: true };
-            found.push(none);
+            let (ids, runtime) = (Vec::new(), Arc::default());
+            found.push(Container { name, image, runtime, ids, restarts: 0, running: false, lasting: true });
         }
     }
     found
@@ -222,6 +224,7 @@ fn container(status: &object::ContainerStatus, image: &str, lasting: bool) -> Op
     Some(Container {
         name: name(&status.name)?,
         image: short(image),
+        runtime: short(status.container_id.split_once("://").map_or("", |(runtime, _)| runtime)),
         ids,
         restarts: usize::try_from(status.restart_count).unwrap_or(0),
         running: status.state.as_ref().is_some_and(|state| state.running.is_some()),

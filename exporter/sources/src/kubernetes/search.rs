@@ -69,6 +69,22 @@ async fn tend(shared: &Shared) {
     }
 }
 
+/// What each source that is there says when it is asked once: how many pods there are, or why it does not tell.
+pub(super) async fn probe(options: &Options) -> Vec<(String, Result<usize, String>)> {
+    let mut told = Vec::new();
+    for source in found(options) {
+        let shared = Shared::new(options);
+        let mut search = Search::new(&shared, options);
+        search.api.iter_mut().for_each(Api::at_once);
+        let answer = tokio::select! {
+            failure = search.follow(source) => Err(failure.to_string()),
+            () = shared.intake.bell.notified() => Ok(shared.intake.with_cache(|cache, _| cache.living())),
+        };
+        told.push((search.describe(source), answer));
+    }
+    told
+}
+
 struct Search<'s> {
     shared: &'s Shared,
     options: &'s Options,

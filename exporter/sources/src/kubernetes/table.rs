@@ -49,7 +49,8 @@ impl Known {
         };
         let mut info = vec![
             ("container_id", Arc::clone(id)),
-            ("runtime", Arc::from(runtime)),
+            // The path tells it most often, and the same for containers without a pod.
+            ("runtime", if runtime.is_empty() { Arc::clone(&container.runtime) } else { Arc::from(runtime) }),
             ("pod_uid", Arc::clone(&self.pod.uid)),
         ];
         info.extend((!container.image.is_empty()).then(|| ("image", Arc::clone(&container.image))));
