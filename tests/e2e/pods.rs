@@ -353,7 +353,14 @@ fn born(number: u32) -> f64 {
     1.0 + f64::from(number) * (WITHIN - LIFE - 1.0) / f64::from(CROWD)
 }
 
-/// Some pods have one name after the other, as those of a StatefulSet do not; all are of five namespaces.
+/// Every tenth pod has a sandbox with a cgroup of its own, which no source tells of.
+const fn has_sandbox(number: u32) -> bool {
+    number.is_multiple_of(10)
+}
+
+const SANDBOX: f64 = 0.002;
+
+/// They are of five namespaces.
 fn of_the_crowd(number: u32) -> Pod {
     let namespace = format!("namespace-{}", number % 5);
     Pod::running(&namespace, &format!("crowd-{number}"), number, number)
@@ -385,6 +392,10 @@ fn a_thousand_pods_that_come_and_go_within_a_minute() {
     for number in 0..CROWD {
         let load = of_the_crowd(number).load(number, number);
         machine.add(load.cpu(&[work(number)]).lives(born(number), born(number) + LIFE));
+        if has_sandbox(number) {
+            let load = of_the_crowd(number).load(number, CROWD + number);
+            machine.add(load.cpu(&[SANDBOX]).lives(born(number), born(number) + LIFE));
+        }
     }
     let cluster = Cluster::default();
     let _api = PodsApi::start(&socket(&machine), "v1alpha1", &cluster);
@@ -449,6 +460,13 @@ fn judge_work(scrape: &Scrape, machine: &Machine) {
         let samples = scrape.samples(name).filter(|one| labels.iter().all(|(l, v)| one.label(l) == *v));
         samples.map(noether_tests::scrape::Sample::value).sum::<f64>()
     };
+    let sandboxes: f64 = scrape
+        .samples("noether_container_cpu_seconds_total")
+        .filter(|sample| sample.label("container") == "POD")
+        .map(noether_tests::scrape::Sample::value)
+        .sum();
+    let truth = f64::from(CROWD / 10) * SANDBOX * LIFE;
+    assert!((sandboxes / truth - 1.0).abs() < 0.05, "the sandboxes have {sandboxes} s of {truth}");
     let mut right = 0;
     for number in 0..CROWD {
         let (found, truth) = (value("noether_container_cpu_seconds_total", number), work(number) * LIFE);

@@ -179,7 +179,8 @@ impl Cache {
             let calm = |since: Moment| now.since(since.max(held.changed)) >= SETTLED;
             let certain = match ids.as_slice() {
                 _ if over => held.known.pod.accounted(),
-                [(_, since)] => held.known.pod.settled() && calm(*since),
+                // It has one at a time: a second one would be a container whose kubelet is late.
+                [(_, since)] => held.known.sandboxes.is_empty() && held.known.pod.settled() && calm(*since),
                 _ => false,
             };
             // Two containers that claim one id leave it to nobody.
@@ -339,6 +340,9 @@ mod tests {
         let table = cache.review(at(71)).unwrap();
         assert_eq!(key(&table, &container("5a", Some(UID))), Some(Key::container("shop", "web", "POD")));
         assert!(!cache.is_asked());
+        cache.ask([question("dd", UID)], at(72));
+        assert!(cache.review(at(90)).is_none(), "one sandbox is enough");
+        cache.asked.clear();
         // A container that starts anew is not taken for it.
         cache.ask([question("bb", UID)], at(80));
         assert!(cache.review(at(80)).is_none());
