@@ -270,7 +270,11 @@ fn pods(settings: &Settings) -> Vec<Finding> {
         return vec![finding(State::Absent, detail, None)];
     }
     let mut answered = false;
-    let findings = told.into_iter().map(|(source, answer)| match answer {
+    let findings = told.into_iter().map(|(choice, source, answer)| match answer {
+        Ok(0) if choice == NameSource::Api => {
+            let detail = format!("{source} knows no pod on a node called {}", options.node);
+            finding(State::Warning, detail, Some("pass the node's name as the cluster knows it: --node.name"))
+        }
         Ok(pods) => {
             answered = true;
             finding(State::Ok, format!("{source} tells the names of {pods} pods"), None)

@@ -1,6 +1,7 @@
 //! Who knows what workloads are called: several who know, asked in turn.
 
 use std::env;
+use std::path::{Path, PathBuf};
 
 use noether_core::roster::Names;
 use noether_core::workload::{Identity, Workload};
@@ -9,8 +10,9 @@ use noether_sources::kubernetes::{Kubernetes, Options};
 use crate::node::node_name;
 use crate::settings::Settings;
 
-/// Where the kubelet's Pods API is, below the host's root.
+/// Where the kubelet's Pods API is, below the host's root, and where its first version was documented to be.
 const PODS_API: &str = "var/lib/kubelet/pods-api/pods-api.sock";
+const FIRST_PODS_API: &str = "var/lib/kubelet/pods/kubelet.sock";
 
 /// The port of every kubelet.
 const KUBELET: u16 = 10250;
@@ -45,7 +47,7 @@ pub fn options(settings: &Settings) -> Options {
     let node = node_name(settings);
     Options {
         choice: kubernetes.source,
-        pods_api_socket: kubernetes.pods_api_socket.unwrap_or_else(|| settings.rootfs.join(PODS_API)),
+        pods_api_socket: kubernetes.pods_api_socket.unwrap_or_else(|| pods_api(&settings.rootfs)),
         kubelet_url: kubernetes.kubelet_url.unwrap_or_else(|| format!("https://{node}:{KUBELET}")),
         kubelet_ca_file: kubernetes.kubelet_ca_file.unwrap_or_else(|| kubernetes.ca_file.clone()),
         api_url: kubernetes.api_url.or_else(|| api_server(|name| env::var(name).ok())),
@@ -54,6 +56,11 @@ pub fn options(settings: &Settings) -> Options {
         allowed: kubernetes.allowed,
         node,
     }
+}
+
+fn pods_api(rootfs: &Path) -> PathBuf {
+    let (now, first) = (rootfs.join(PODS_API), rootfs.join(FIRST_PODS_API));
+    if first.exists() && !now.exists() { first } else { now }
 }
 
 /// The API server, as each pod is told of it.

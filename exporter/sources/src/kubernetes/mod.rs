@@ -100,8 +100,8 @@ impl Kubernetes {
         Some((Self(shared), task))
     }
 
-    /// Asks each source that is there once: how many pods it tells, or why it does not.
-    pub async fn probe(options: &Options) -> Vec<(String, Result<usize, String>)> {
+    /// Asks each source that is there once: which it is, in words too, and how many pods it tells, or why it does not.
+    pub async fn probe(options: &Options) -> Vec<(Choice, String, Result<usize, String>)> {
         match options.choice {
             Choice::Off => Vec::new(),
             _ => search::probe(options).await,

@@ -70,7 +70,7 @@ async fn tend(shared: &Shared) {
 }
 
 /// What each source that is there says when it is asked once: how many pods there are, or why it does not tell.
-pub(super) async fn probe(options: &Options) -> Vec<(String, Result<usize, String>)> {
+pub(super) async fn probe(options: &Options) -> Vec<(Choice, String, Result<usize, String>)> {
     let mut told = Vec::new();
     for source in found(options) {
         let shared = Shared::new(options);
@@ -80,7 +80,7 @@ pub(super) async fn probe(options: &Options) -> Vec<(String, Result<usize, Strin
             failure = search.follow(source) => Err(failure.to_string()),
             () = shared.intake.bell.notified() => Ok(shared.intake.with_cache(|cache, _| cache.living())),
         };
-        told.push((search.describe(source), answer));
+        told.push((source, search.describe(source), answer));
     }
     told
 }
