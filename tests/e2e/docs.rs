@@ -69,11 +69,12 @@ not shown at all. Energy has exactly six decimals: it is a whole number of micro
 - `mode` is `active` (above the idle floor) or `idle` (the floor).
 - `quality` is `measured` (an energy counter), `integrated` (power samples, integrated here) or `modelled` (no meter).
 - `reason` of a meter is {}; or, for a reading that is a reset and adds nothing,
-  {}. Of a source of usage it is one of the first four; of a meter as a source it is `read`.
+  {}. Of a source of usage or names it is one of the first four; of a meter as a source it is `read`.
 - `gpu` is the number of a device of NVIDIA, which it keeps as long as the exporter runs, or the name of a card (`card0`); `uuid`
   is the device's or MIG instance's own id. `method` is explained in [gpu.md](gpu.md).
-- `namespace` and `pod` are empty outside of pods. In a pod, `namespace` is empty and `pod` its uid, because no source of pod
-  names exists yet. `container` is the first 12 digits of the id, or an LXC or nspawn container's name; `container=\"POD\"` is a
+- `namespace` and `pod` are empty outside of pods. Of a pod whose names are not to be had, `namespace` is empty and `pod` its
+  uid ([kubernetes-names.md](kubernetes-names.md)). `noether_pod_info` also has `label_*` and `annotation_*`, as
+  `--kubernetes.pod-labels` and `--kubernetes.pod-annotations` allow. `container` is the first 12 digits of the id, or an LXC or nspawn container's name; `container=\"POD\"` is a
   pod's own time, and `container=\"_folded\"` holds the workloads beyond `--workload.max`.
 - The durations' buckets end at {bounds} seconds.
 
@@ -96,6 +97,8 @@ const USAGE: &str = "\
 | `stat` | busy time of the processors, by socket | `<procfs>/stat`, `<sysfs>/devices/system/cpu/cpu*/topology/physical_package_id` | mount the host's `/proc` and pass `--path.procfs` |
 | `meminfo` | memory in use | `<procfs>/meminfo` | as above |
 | `cgroup` | CPU time of each cgroup; its memory where there is a dram domain; its cpuset where there are several sockets; its limits under `--attribution.idle=requests` | v2: `cpu.stat`, `cgroup.events`, `memory.current`, `memory.stat`, `cpuset.cpus.effective`, `cpu.max`, `cpu.weight`, `memory.max`. v1: `cpuacct.usage`, `memory.usage_in_bytes`, `memory.stat`, `cpuset.effective_cpus`, `cpuset.cpus`, `cpu.cfs_quota_us`, `cpu.cfs_period_us`, `cpu.shares`, `memory.limit_in_bytes`. Without a memory controller: `cgroup.procs` and `<procfs>/PID/statm` | mount the host's `/sys` read-only and pass `--path.sysfs`, or pass `--path.cgroupfs` |
+
+The source `kubernetes` tells the names of pods: [kubernetes-names.md](kubernetes-names.md).
 
 What a Slurm job is called is in `<path.rootfs>/<slurm.jobs-folder>/<job_id>`, which a prolog writes, or in the environment of its
 processes (`<procfs>/PID/environ`), which root only may read: [slurm.md](slurm.md). A job whose folder is named by SLUID gets

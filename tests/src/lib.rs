@@ -14,6 +14,7 @@ pub mod exporter;
 pub mod golden;
 pub mod http;
 pub mod kernel;
+pub mod kubernetes;
 pub mod machine;
 pub mod nvml;
 pub mod outcome;

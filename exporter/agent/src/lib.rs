@@ -7,6 +7,7 @@ pub mod grid_board;
 pub mod http;
 pub mod log;
 pub mod meters;
+pub mod names;
 pub mod node;
 pub mod published;
 pub mod serve;

@@ -10,11 +10,11 @@ use noether_sources::Machine;
 
 use crate::grid_board::GridBoard;
 use crate::http::{Facts, Server};
-use crate::log;
 use crate::published::Published;
 use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::tick::{Audience, Crank};
+use crate::{log, names};
 
 impl Audience for Server {
     fn acknowledged(&self, now: Moment) -> Option<Generation> {
@@ -37,10 +37,14 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
     let board = Arc::new(GridBoard::new(&settings, Command::Node)?);
     let bound = Bound::new(&settings)?;
     let published = Arc::new(Published::default());
-    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let name = format!("Noether on {}", settings.node_name.clone().unwrap_or_else(host));
+    let name = format!("Noether on {}", node_name(&settings));
     let server = bound.server(&settings, name, Arc::clone(&published) as _);
+    let kubernetes = names::kubernetes(&settings).map(|(kubernetes, task)| {
+        bound.spawn(task);
+        kubernetes
+    });
     let crank = Crank::new(machine(&settings), settings, descriptors, Arc::clone(&board));
+    let crank = crank.with_kubernetes(kubernetes);
     let audience = server.clone();
     bound.serve(&server, &board, || {
         // It ends with the process: nothing is kept that would have to be saved.
@@ -60,4 +64,10 @@ pub fn machine(settings: &Settings) -> Machine {
         clock_ticks: rustix::param::clock_ticks_per_second(),
         page_size: rustix::param::page_size() as u64,
     }
+}
+
+/// What this node is called.
+pub fn node_name(settings: &Settings) -> String {
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    settings.node_name.clone().unwrap_or_else(host)
 }

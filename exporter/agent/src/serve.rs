@@ -71,6 +71,11 @@ impl Bound {
         Server::new(show, clock::now, http_settings(settings, name, self.web.clone()))
     }
 
+    /// Lets a task run beside the server.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
     /// Serves with `server`, and asks after the grid besides, until the process is asked to end. `begun` runs once it
     /// can be asked.
     pub fn serve(

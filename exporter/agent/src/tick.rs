@@ -8,12 +8,14 @@ use std::time::Duration;
 use noether_core::ledger::Publication;
 use noether_core::node::Node;
 use noether_core::reading::{Fault, Moment};
+use noether_core::roster::Names;
 use noether_core::sample::{NodeUsage, Sample};
 use noether_core::snapshot::Generation;
 use noether_core::vitals::{Histogram, SourceRow};
 use noether_core::workload::Workload;
 use noether_sources::cgroup::{CgroupTree, Options};
 use noether_sources::holder::Holders;
+use noether_sources::kubernetes::Kubernetes;
 use noether_sources::meminfo::Meminfo;
 use noether_sources::slurm::Jobs;
 use noether_sources::stat::{CpuTimes, Stat};
@@ -25,6 +27,7 @@ use crate::grid_board::GridBoard;
 use crate::http::Facts;
 use crate::log::Once;
 use crate::meters::{Meters, timed};
+use crate::names::InTurn;
 use crate::published::{Page, Published};
 use crate::settings::{IdlePolicy, Settings, Switch};
 use crate::vitals::Process;
@@ -78,6 +81,7 @@ pub struct Crank {
     cgroups: Told<Option<CgroupTree>>,
     jobs: Jobs,
     holders: Holders,
+    kubernetes: Option<Kubernetes>,
     topology: Topology,
     cpu: CpuTimes,
     usage: NodeUsage,
@@ -106,6 +110,7 @@ impl Crank {
             cgroups: Told::new("cgroup", None),
             jobs: Jobs::new(&machine, &settings.jobs_folder),
             holders: Holders::new(&machine),
+            kubernetes: None,
             topology: Topology::read(&machine),
             cpu: CpuTimes::default(),
             usage: NodeUsage::default(),
@@ -123,6 +128,13 @@ impl Crank {
         };
         crank.open_cgroups();
         crank
+    }
+
+    /// The same, with names of pods.
+    #[must_use]
+    pub fn with_kubernetes(mut self, kubernetes: Option<Kubernetes>) -> Self {
+        self.kubernetes = kubernetes;
+        self
     }
 
     /// Ticks for ever. After a late tick, the ticks that are over are left out; their energy is in the next.
@@ -168,7 +180,9 @@ impl Crank {
             gpus: &self.meters.looks,
             holdings: self.holders.holdings(),
         };
-        self.node.advance(&sample, &self.jobs, &publication, &mut page.snapshot);
+        let kubernetes = self.kubernetes.as_ref().map(|kubernetes| kubernetes as &dyn Names);
+        let names = InTurn([Some(&self.jobs as &dyn Names), kubernetes]);
+        self.node.advance(&sample, &names, &publication, &mut page.snapshot);
         faults.iter().for_each(|error| once.warn(error));
         if let Some(tree) = &self.cgroups.source {
             self.jobs.ask(at, |id| tree.pids(id));
@@ -260,12 +274,17 @@ impl Crank {
         vitals.sources.clear();
         vitals.sources.extend(self.meters.rows());
         vitals.sources.extend([&self.stat.row, &self.meminfo.row, &self.cgroups.row].map(Clone::clone));
+        vitals.sources.extend(self.kubernetes.as_ref().and_then(Kubernetes::row));
         vitals.stages.clear();
         vitals.stages.extend(self.stages);
         vitals.missed = self.missed;
         vitals.last_tick = clock::unix();
         self.process.tell(vitals, facts);
         self.grid.tell(vitals.last_tick, &mut page.grid);
+        if let Some(kubernetes) = &self.kubernetes {
+            // Those of pods' annotations: each node tells its own.
+            page.grid.budgets = kubernetes.budgets();
+        }
     }
 }
 

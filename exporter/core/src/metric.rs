@@ -157,9 +157,9 @@ metrics! {
         "CPU time of a systemd unit, without the containers and jobs in it.";
     VM_CPU = ("noether_vm_cpu_seconds_total", "noether.vm.cpu"), Counter, Seconds, &["vm"],
         "CPU time of a virtual machine.";
-    CONTAINER_INFO = ("noether_container_info", "noether.container.info"), Gauge, One, &["namespace", "pod", "container", "container_id", "runtime", "pod_uid", "scheduler", "job_id"],
+    CONTAINER_INFO = ("noether_container_info", "noether.container.info"), Gauge, One, &["namespace", "pod", "container", "container_id", "runtime", "pod_uid", "image", "scheduler", "job_id"],
         "What is known of a container, and the job that it runs in; always 1.";
-    POD_INFO = ("noether_pod_info", "noether.pod.info"), Gauge, One, &["namespace", "pod", "pod_uid", "qos", "workload_kind", "workload"],
+    POD_INFO = ("noether_pod_info", "noether.pod.info"), Gauge, One, &["namespace", "pod", "pod_uid", "qos", "priority_class", "workload_kind", "workload"],
         "What is known of a pod; always 1.";
     JOB_INFO = ("noether_job_info", "noether.job.info"), Gauge, One, &["scheduler", "job_id", "user_id", "sluid", "user", "account", "partition", "job_name"],
         "What is known of a batch job; always 1.";

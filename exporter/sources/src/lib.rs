@@ -12,6 +12,7 @@ pub mod file;
 pub mod grid;
 pub mod holder;
 pub mod i915;
+pub mod kubernetes;
 pub mod meminfo;
 pub mod meter;
 pub mod model;

@@ -140,6 +140,8 @@ pub fn flags(root: &Path) -> Vec<String> {
         format!("--path.procfs={}", at("proc")),
         format!("--path.sysfs={}", at("sys")),
         format!("--path.rootfs={}", root.display()),
+        // Where the tests themselves run in a pod, its service account is no business of this machine's.
+        format!("--kubernetes.token-file={}", at("token")),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 pub use noether_core::attribution::IdlePolicy;
 use noether_core::carbon::Basis;
+pub use noether_sources::kubernetes::Choice as NameSource;
 
 use super::suggest;
 
@@ -49,6 +50,16 @@ impl Choice for bool {
 impl Choice for IdlePolicy {
     const ALL: &'static [(&'static str, Self)] =
         &[("usage", Self::Usage), ("requests", Self::Requests), ("none", Self::None)];
+}
+
+impl Choice for NameSource {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("pods-api", Self::PodsApi),
+        ("kubelet", Self::Kubelet),
+        ("api", Self::Api),
+        ("off", Self::Off),
+    ];
 }
 
 /// How something is written.

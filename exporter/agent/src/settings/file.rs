@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
-use super::flags::{FLAGS, Flag, Kind, find};
+use super::flags::{FLAGS, Flag, Kind, find_key};
 use super::given::{Given, Layer, Origin, Raw};
 use super::{Misuse, suggest};
 
@@ -94,7 +94,7 @@ impl Walk<'_> {
         if name == "config.file" {
             return Err(self.at(line, name, "cannot be set by the file itself"));
         }
-        if find(name).is_none() && !is_section(name) {
+        if find_key(name).is_none() && !is_section(name) {
             let sections =
                 FLAGS.iter().filter_map(|flag| flag.name.split_once('.')).map(|(section, _)| section);
             let names = FLAGS.iter().map(|flag| &*flag.name).filter(|name| *name != "config.file");
@@ -111,9 +111,10 @@ impl Walk<'_> {
 
     /// What stands behind a key that is known.
     fn value(&mut self, name: &str, key_line: usize) -> Result<(), Misuse> {
-        match (self.node(name)?, find(name)) {
+        match (self.node(name)?, find_key(name)) {
             ((Node::Mapping, _), _) if is_section(name) => self.mapping(name),
             // A section of which every key is commented out.
+            ((Node::Scalar { null: true, .. }, _), _) if is_section(name) => Ok(()),
             ((Node::Scalar { null: true, .. }, _), None) => Ok(()),
             ((Node::Scalar { null: true, .. }, _), Some(flag)) => {
                 Err(self.at(key_line, name, &format!("has no value; give it {}", shape(flag))))
@@ -223,7 +224,7 @@ fn shape(flag: &Flag) -> String {
 
 /// The end of a sentence on a value of the wrong kind.
 fn expected(name: &str) -> String {
-    match find(name) {
+    match find_key(name) {
         Some(flag) if flag.repeatable => format!("no list; give it {}", shape(flag)),
         Some(flag) => format!("no single value; give it {}", shape(flag)),
         None => {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use noether_sources::meter::METERS;
 
 use super::Command;
-use super::choice::{Bases, Format, IdlePolicy, LogLevel, Switch, names};
+use super::choice::{Bases, Format, IdlePolicy, LogLevel, NameSource, Switch, names};
 
 /// One setting, as a row of the table.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub enum Kind {
     Path,
     /// A path in a URL.
     UrlPath,
+    /// A server's URL.
+    Url,
     /// A name.
     Name,
     /// A component's power.
@@ -117,6 +119,7 @@ impl Kind {
             Self::Duration => "DURATION".into(),
             Self::Number => "NUMBER".into(),
             Self::Path | Self::UrlPath => "PATH".into(),
+            Self::Url => "URL".into(),
             Self::Name => "NAME".into(),
             Self::ComponentWatts => "COMPONENT=WATTS".into(),
             Self::Pairs => "KEY=VALUE KEY=VALUE …".into(),
@@ -165,7 +168,7 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(GENERAL, "config.file", Kind::Path, Preset::Derived("none"),
         "A YAML file with any of these settings, nested along the dots; not a key of the file itself."),
     Flag::new(GENERAL, "node.name", Kind::Name, Preset::Derived("the host name"),
-        "What this node is called.").only(NODE),
+        "What this node is called.").only(LOCAL),
     Flag::new(GENERAL, "format", FORMAT, Preset::Value("text"),
         "How the findings are printed.").only(PRINTERS),
     Flag::new(WEB, "web.listen-address", Kind::Address, Preset::Derived(":18823, of grid :18824"),
@@ -185,7 +188,7 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(PATH, "path.cgroupfs", Kind::Path, Preset::Derived("<path.sysfs>/fs/cgroup"),
         "Where the cgroup hierarchies are mounted: v2 where it holds cgroup.controllers, else v1 or hybrid.").only(LOCAL),
     Flag::new(PATH, "path.rootfs", Kind::Path, Preset::Value("/"),
-        "Where the host's root is mounted. Today only --slurm.jobs-folder is read there.").only(LOCAL),
+        "Where the host's root is mounted: the kubelet's sockets and --slurm.jobs-folder lie below it.").only(LOCAL),
     Flag::new(SAMPLE, "sample.interval", Kind::Duration, Preset::Value("1s"),
         "Time between two ticks, at least 100ms: finer energy readings leak secrets (PLATYPUS, CVE-2020-8694).")
         .only(NODE),
@@ -204,8 +207,26 @@ const AFTER_METERS: &[Flag] = &[
         "How many workloads have series of their own; those beyond go into container=\"_folded\".").only(NODE),
     Flag::new(WORKLOAD, "systemd.units", SWITCH, Preset::Value("auto"),
         "Whether systemd units have series; auto: where no kubelet runs.").only(LOCAL),
+    Flag::new(WORKLOAD, "kubernetes", Kind::Choice(names::<NameSource>), Preset::Value("auto"),
+        "Who tells the names of pods; auto: the first of the three that is there and answers. In the file also kubernetes: {source: auto}.").only(LOCAL),
+    Flag::new(WORKLOAD, "kubernetes.pods-api-socket", Kind::Path,
+        Preset::Derived("<path.rootfs>/var/lib/kubelet/pods-api/pods-api.sock"), "The socket of the kubelet's Pods API.").only(LOCAL),
+    Flag::new(WORKLOAD, "kubernetes.kubelet-url", Kind::Url, Preset::Derived("https://<node.name>:10250"),
+        "The kubelet, as its certificate names it.").only(LOCAL),
+    Flag::new(WORKLOAD, "kubernetes.kubelet-ca-file", Kind::Path, Preset::Derived("as kubernetes.ca-file"),
+        "Who vouches for the kubelet's certificate.").only(LOCAL),
+    Flag::new(WORKLOAD, "kubernetes.api-url", Kind::Url, Preset::Derived("where the cluster says"),
+        "The API server; by default from KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT.").only(LOCAL),
+    Flag::new(WORKLOAD, "kubernetes.ca-file", Kind::Path, Preset::Value("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"),
+        "Who vouches for the API server's certificate.").only(LOCAL),
+    Flag::new(WORKLOAD, "kubernetes.token-file", Kind::Path, Preset::Value("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        "The service account's token for kubelet and API server; read anew for each request.").only(LOCAL),
+    Flag::new(WORKLOAD, "kubernetes.pod-labels", Kind::Name, Preset::Derived("none"),
+        "A pod label that noether_pod_info shows, as label_NAME.").repeatable().only(NODE),
+    Flag::new(WORKLOAD, "kubernetes.pod-annotations", Kind::Name, Preset::Derived("none"),
+        "A pod annotation that noether_pod_info shows, as annotation_NAME.").repeatable().only(NODE),
     Flag::new(WORKLOAD, "kubernetes.identity-timeout", Kind::Duration, Preset::Value("1m"),
-        "How long a new workload's energy is held back for want of its name (today: Slurm jobs named by SLUID).").only(NODE),
+        "How long a new workload's energy is held back for want of its name (pods, and Slurm jobs named by SLUID).").only(NODE),
     Flag::new(WORKLOAD, "slurm.jobs-folder", Kind::Path, Preset::Value("/run/noether/jobs"),
         "Where Slurm's prolog writes what a job is called, below --path.rootfs: one file for each job id.").only(NODE),
     Flag::new(ATTRIBUTION, "attribution.idle", Kind::Choice(names::<IdlePolicy>), Preset::Value("usage"),
@@ -252,6 +273,15 @@ pub static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
     let meters = METERS.iter().map(|probe| Flag::of_meter(probe.name, probe.summary));
     BEFORE_METERS.iter().cloned().chain(meters).chain(AFTER_METERS.iter().cloned()).collect()
 });
+
+/// Keys of the file for settings whose own name is that of a section, too.
+const OWN_KEYS: [(&str, &str); 1] = [("kubernetes.source", "kubernetes")];
+
+/// The row of a key of the file.
+pub(super) fn find_key(key: &str) -> Option<&'static Flag> {
+    let own = OWN_KEYS.iter().find(|(own, _)| *own == key);
+    find(own.map_or(key, |(_, name)| *name))
+}
 
 /// The row of a name.
 pub(super) fn find(name: &str) -> Option<&'static Flag> {

@@ -10,9 +10,10 @@ use noether_core::ledger::Terms;
 use noether_core::node::Policy;
 use noether_core::reading::Component;
 use noether_core::units::Power;
+use noether_sources::kubernetes::AllowList;
 
 use super::budget;
-use super::choice::{Format, IdlePolicy, LogLevel, Switch, choice};
+use super::choice::{Format, IdlePolicy, LogLevel, NameSource, Switch, choice};
 use super::duration::duration;
 use super::flags::FLAGS;
 use super::given::{Layers, Origin};
@@ -62,6 +63,8 @@ pub struct Settings {
     pub max_workloads: usize,
     /// `--systemd.units`
     pub systemd_units: Switch,
+    /// `--kubernetes` and its flags.
+    pub kubernetes: Kubernetes,
     /// `--kubernetes.identity-timeout`
     pub identity_timeout: Duration,
     /// `--slurm.jobs-folder`, as the host sees it.
@@ -111,6 +114,7 @@ impl Settings {
             zero_hold: layers.one("workload.zero-hold", duration)?,
             max_workloads: layers.one("workload.max", value::number)?,
             systemd_units: layers.one("systemd.units", choice)?,
+            kubernetes: Kubernetes::from_layers(layers)?,
             identity_timeout: layers.one("kubernetes.identity-timeout", duration)?,
             jobs_folder: layers.one("slurm.jobs-folder", value::path)?,
             idle: layers.one("attribution.idle", choice)?,
@@ -135,6 +139,47 @@ impl Settings {
             floors: self.idle_watts.clone(),
             identity_timeout: self.identity_timeout,
         }
+    }
+}
+
+/// How names of pods are to be had. A field is named as its flag; what is `None` is derived from the machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kubernetes {
+    /// `--kubernetes`
+    pub source: NameSource,
+    /// `--kubernetes.pods-api-socket`
+    pub pods_api_socket: Option<PathBuf>,
+    /// `--kubernetes.kubelet-url`
+    pub kubelet_url: Option<String>,
+    /// `--kubernetes.kubelet-ca-file`
+    pub kubelet_ca_file: Option<PathBuf>,
+    /// `--kubernetes.api-url`
+    pub api_url: Option<String>,
+    /// `--kubernetes.ca-file`
+    pub ca_file: PathBuf,
+    /// `--kubernetes.token-file`
+    pub token_file: PathBuf,
+    /// `--kubernetes.pod-labels` and `--kubernetes.pod-annotations`
+    pub allowed: AllowList,
+}
+
+impl Kubernetes {
+    fn from_layers(layers: &Layers) -> Result<Self, Misuse> {
+        let labels = "kubernetes.pod-labels";
+        let allowed = AllowList::new(
+            &layers.list(labels, value::label)?,
+            &layers.list("kubernetes.pod-annotations", value::label)?,
+        );
+        Ok(Self {
+            source: layers.one("kubernetes", choice)?,
+            pods_api_socket: layers.optional("kubernetes.pods-api-socket", value::path)?,
+            kubelet_url: layers.optional("kubernetes.kubelet-url", value::url)?,
+            kubelet_ca_file: layers.optional("kubernetes.kubelet-ca-file", value::path)?,
+            api_url: layers.optional("kubernetes.api-url", value::url)?,
+            ca_file: layers.one("kubernetes.ca-file", value::path)?,
+            token_file: layers.one("kubernetes.token-file", value::path)?,
+            allowed: allowed.map_err(|complaint| Misuse::at(&layers.origin(labels), labels, &complaint))?,
+        })
     }
 }
 

@@ -21,11 +21,11 @@ pub(crate) mod suggest;
 mod tests;
 mod value;
 
-pub use choice::{Bases, Format, IdlePolicy, LogLevel, Switch};
+pub use choice::{Bases, Format, IdlePolicy, LogLevel, NameSource, Switch};
 pub use flags::{FLAGS, Flag, Kind, Preset};
 pub use grid::{GridProvider, GridSettings, GridZone};
 pub use listen_address::ListenAddress;
-pub use meaning::Settings;
+pub use meaning::{Kubernetes, Settings};
 pub use misuse::Misuse;
 pub use reference::reference;
 

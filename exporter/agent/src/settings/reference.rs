@@ -16,6 +16,8 @@ program with exit code 64 and a message that names it, for the file with its lin
 | a list | the flag again for each item | `NOETHER_WEB_LISTEN_ADDRESS=:18823,[::1]:9100` | `web: {listen-address: [\":18823\", \"[::1]:9100\"]}` |
 
 `DURATION` is as in Prometheus: `1m30s`, `150s`, `100ms`; units `y w d h m s ms` in this order; `0` needs none.
+`kubernetes` is a setting and a section. In the file, `kubernetes: api` and `kubernetes: {source: api, identity-timeout: 2m}` say the same of it.
+
 A file may hold the settings of all commands, and so may the environment; a command line only its command's own.
 ";
 

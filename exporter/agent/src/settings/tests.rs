@@ -8,6 +8,7 @@ use std::time::Duration;
 use noether_core::reading::Component;
 use noether_core::units::Power;
 use noether_sources::grid::{Credential, Secret};
+use noether_sources::kubernetes::AllowList;
 use proptest::prelude::*;
 
 use super::*;
@@ -79,6 +80,16 @@ fn the_defaults_are_those_of_the_design() {
         zero_hold: Duration::from_secs(150),
         max_workloads: 5000,
         systemd_units: Switch::Auto,
+        kubernetes: Kubernetes {
+            source: NameSource::Auto,
+            pods_api_socket: None,
+            kubelet_url: None,
+            kubelet_ca_file: None,
+            api_url: None,
+            ca_file: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".into(),
+            token_file: "/var/run/secrets/kubernetes.io/serviceaccount/token".into(),
+            allowed: AllowList::default(),
+        },
         identity_timeout: Duration::from_secs(60),
         jobs_folder: "/run/noether/jobs".into(),
         idle: IdlePolicy::Usage,
@@ -195,6 +206,14 @@ fn every_flag_is_read_alike_from_all_three() {
         ("workload.zero-hold", "0"),
         ("workload.max", "0"),
         ("systemd.units", "on"),
+        ("kubernetes.pods-api-socket", "f/sock"),
+        ("kubernetes.kubelet-url", "https://a:10250"),
+        ("kubernetes.kubelet-ca-file", "f/kubelet.crt"),
+        ("kubernetes.api-url", "https://a:6443"),
+        ("kubernetes.ca-file", "f/ca.crt"),
+        ("kubernetes.token-file", "f/token"),
+        ("kubernetes.pod-labels", "app.kubernetes.io/name"),
+        ("kubernetes.pod-annotations", "a.b/c"),
         ("kubernetes.identity-timeout", "2m"),
         ("slurm.jobs-folder", "/run/jobs"),
         ("attribution.idle", "requests"),
@@ -581,4 +600,22 @@ proptest! {
     fn no_variables_panic(name in "(NOETHER_)?(WEB|_|LISTEN|PORT|[0-9]|TCP|.)*", value in ".*") {
         let _ = set(&name, &value);
     }
+}
+
+#[test]
+fn a_setting_whose_name_is_a_section_too_is_written_either_way() {
+    let api = NameSource::Api;
+    assert_eq!(settings(typed(&["--kubernetes=api"])).kubernetes.source, api);
+    assert_eq!(settings(set("NOETHER_KUBERNETES", "api")).kubernetes.source, api);
+    assert_eq!(settings(filed("kubernetes: api")).kubernetes.source, api);
+    let both = settings(filed("kubernetes:\n  source: api\n  identity-timeout: 2m\n"));
+    assert_eq!((both.kubernetes.source, both.identity_timeout), (api, Duration::from_secs(120)));
+    assert_eq!(settings(filed("kubernetes:\n  # source: api\n")).kubernetes.source, NameSource::Auto);
+    refused(filed("kubernetes: api\nkubernetes:\n  identity-timeout: 2m\n"), &["kubernetes", "given twice"]);
+    refused(filed("kubernetes:\n  source: api\n  source: off\n"), &["kubernetes.source", "given twice"]);
+    refused(filed("kubernetes:\n  source: pod-api\n"), &[":2:", "\"pod-api\"", "did you mean pods-api?"]);
+    refused(filed("kubernetes: [api]"), &["a list is no single value", "auto|pods-api|kubelet|api|off"]);
+    refused(typed(&["--kubernetes.source=api"]), &["kubernetes.source"]);
+    let labels = ["--kubernetes.pod-labels=a.b", "--kubernetes.pod-labels=a-b"];
+    refused(typed(&labels), &["--kubernetes.pod-labels", "label_a_b"]);
 }

@@ -65,6 +65,23 @@ pub(super) fn url_path(text: &str) -> Result<String, String> {
     Ok(text.into())
 }
 
+/// Reads a server's URL, without a slash at its end.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let plain =
+        host.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'@'));
+    let fit = !host.is_empty() && !host.starts_with('/') && plain;
+    fit.then(|| text.into()).ok_or_else(|| "is not a URL such as https://10.0.0.1:10250".into())
+}
+
+/// Reads the name of a label or annotation of Kubernetes.
+pub(super) fn label(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+    let fit = (1..=317).contains(&text.len()) && text.bytes().all(plain);
+    fit.then(|| text.into()).ok_or_else(|| "is not a name such as app.kubernetes.io/name".into())
+}
+
 /// Reads a name.
 pub(super) fn name(text: &str) -> Result<String, String> {
     let fit = !text.is_empty() && text.trim() == text && !text.contains(char::is_control);
@@ -162,6 +179,12 @@ mod tests {
         for wrong in ["", "metrics", "/", "/-/healthy", "/-", "/a b", "/a?b", "/é"] {
             assert!(url_path(wrong).is_err(), "{wrong:?}");
         }
+        assert_eq!(url("https://[::1]:10250/"), Ok("https://[::1]:10250".into()));
+        for wrong in ["", "https://", "10.0.0.1:10250", "https:///x", "https://a b", "https://user@a"] {
+            assert!(url(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(label("app.kubernetes.io/name"), Ok("app.kubernetes.io/name".into()));
+        assert!(label("").is_err() && label("*").is_err() && label("a b").is_err());
         assert_eq!(name("Knoten 1"), Ok("Knoten 1".into()));
         assert!(name("").is_err() && name(" a").is_err() && name("a\nb").is_err());
     }
