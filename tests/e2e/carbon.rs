@@ -96,8 +96,11 @@ fn grams_of_each_pod_at_the_time_of_use() {
     }
     // Nothing is spent while what is held back comes out, at the last intensity still.
     simulation.pause();
-    let counted = exporter.scrape_until("nothing is pending", settled);
+    // A tick under way may have read the meters before, and the one after it is of them all.
+    let paused = exporter.scrape().ticked();
+    exporter.scrape_until("nothing is pending", |scrape| scrape.ticked() > paused + 0.5 && settled(scrape));
     sleep(Duration::from_secs(6));
+    let counted = exporter.scrape();
     let own = |pod: &str| {
         let of = |component: &Component| {
             let account = counted.account(component.label()).expect("an account");

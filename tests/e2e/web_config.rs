@@ -7,10 +7,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use noether_tests::exporter::{Exporter, binary, run};
+use noether_tests::exporter::{Exporter, binary, collect, command, run};
 use noether_tests::http::once;
 use noether_tests::machine::{Hardware, Load, Machine, Simulation, scratch};
 use noether_tests::outcome::{cannot_run, installed, together, until};
@@ -238,18 +239,25 @@ fn systemd_passes_a_socket() {
     let address = listener.local_addr().unwrap().to_string();
     let simulation = Simulation::start(Machine::new(Hardware::intel(), vec![Load::at("").cpu(&[0.2, 0.2])]));
     // As systemd does it: the socket is descriptor 3, and the variables say so to this process alone.
-    let script = "exec 3<&0; exec 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
-    let mut child = Command::new("sh")
+    let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\"";
+    let mut child = command(Path::new("sh"))
         .args(["-c", script, "sh"])
         .arg(binary())
         .args(simulation.flags())
         .arg("--web.systemd-socket")
         .stdin(Stdio::from(OwnedFd::from(listener)))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let answer = until("it answers", || once(&address, "GET", "/-/healthy", &[]).ok());
+    let log = Arc::default();
+    collect(child.stderr.take().unwrap(), &log);
+    let answer = until("it answers", || {
+        // The socket would take a request in even if nobody ever answered it.
+        let said = log.lock().unwrap().clone();
+        assert!(child.try_wait().unwrap().is_none(), "it ended; it said:\n{said}");
+        said.contains("listening on").then(|| once(&address, "GET", "/-/healthy", &[]).unwrap())
+    });
     assert_eq!(answer.status, 200);
     child.kill().unwrap();
     child.wait().unwrap();

@@ -73,9 +73,9 @@ fn finish(command: &mut Command) -> Output {
     child.wait_with_output().expect("its output")
 }
 
-/// The binary with an environment in which no setting hides.
-fn command(binary: &Path) -> Command {
-    let mut command = Command::new(binary);
+/// A program, the binary or what starts it, with an environment in which no setting hides.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in env::vars_os() {
         let hides =
             name.to_str().is_some_and(|name| ["NOETHER_", "OTEL_"].iter().any(|p| name.starts_with(p)));
@@ -257,7 +257,7 @@ fn spawn(
 }
 
 /// Appends whatever comes, line by line, until the other end closes.
-pub(crate) fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
+pub fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     let log = Arc::clone(log);
     thread::spawn(move || {
         let mut stream = BufReader::new(stream);
