@@ -1,3 +1,4 @@
-//! How a snapshot leaves Noether: one file per protocol.
+//! How a snapshot leaves Noether: one file per protocol, and one walk of the page for all of them.
 
+mod page;
 pub mod prometheus;

@@ -1,50 +1,38 @@
 //! Lines of the text formats: metadata, samples, labels and numbers.
 
-use std::time::Duration;
-
 use noether_core::metric::{Kind, Metric, Unit};
-use noether_core::snapshot::Row;
+use noether_core::reading::Component;
+use noether_core::snapshot::{ComponentRow, Mode, Row};
 use noether_core::units::Energy;
 use noether_core::vitals::Histogram;
 
 use super::Format;
+use crate::page::{Sink, Value, labels};
 
-/// A value of a sample.
-pub(super) trait Value: Copy {
-    /// Appends it.
-    fn push(self, page: &mut Vec<u8>);
-}
-
-impl Value for u64 {
+impl Value {
+    /// Appends it: joules and seconds with exactly six decimals.
     fn push(self, page: &mut Vec<u8>) {
-        page.extend_from_slice(itoa::Buffer::new().format(self).as_bytes());
+        match self {
+            Self::Count(count) => push_count(count, page),
+            Self::Real(f64::INFINITY) => page.extend_from_slice(b"+Inf"),
+            Self::Real(number) => page.extend_from_slice(number.to_string().as_bytes()),
+            Self::Energy(energy) => push_energy(energy, page),
+            Self::Time(time) => push_decimal(time.as_secs(), u64::from(time.subsec_micros()), page),
+        }
     }
 }
 
-impl Value for f64 {
-    fn push(self, page: &mut Vec<u8>) {
-        let text = if self == Self::INFINITY { "+Inf".to_owned() } else { self.to_string() };
-        page.extend_from_slice(text.as_bytes());
-    }
+fn push_count(count: u64, page: &mut Vec<u8>) {
+    page.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
 }
 
-impl Value for Energy {
-    /// Joules with exactly six decimals.
-    fn push(self, page: &mut Vec<u8>) {
-        push_decimal(self.microjoules() / 1_000_000, self.microjoules() % 1_000_000, page);
-    }
-}
-
-impl Value for Duration {
-    /// Seconds with six decimals.
-    fn push(self, page: &mut Vec<u8>) {
-        push_decimal(self.as_secs(), u64::from(self.subsec_micros()), page);
-    }
+fn push_energy(energy: Energy, page: &mut Vec<u8>) {
+    push_decimal(energy.microjoules() / 1_000_000, energy.microjoules() % 1_000_000, page);
 }
 
 /// A number with six decimals, of which `millionths` are the last.
 fn push_decimal(whole: u64, millionths: u64, page: &mut Vec<u8>) {
-    whole.push(page);
+    push_count(whole, page);
     page.push(b'.');
     let mut buffer = itoa::Buffer::new();
     // A seventh digit in front keeps the leading zeros.
@@ -54,10 +42,10 @@ fn push_decimal(whole: u64, millionths: u64, page: &mut Vec<u8>) {
 
 /// A page in the making.
 pub(super) struct Writer<'a> {
-    pub(super) page: &'a mut Vec<u8>,
+    page: &'a mut Vec<u8>,
     format: Format,
     /// The name and the labels of a workload, up to the comma before the next label.
-    pub(super) head: Vec<u8>,
+    head: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
@@ -67,9 +55,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-impl Writer<'_> {
-    /// The metadata of a family, then its samples; nothing at all where there are none.
-    pub(super) fn family(&mut self, metric: &Metric, samples: impl FnOnce(&mut Self, &Metric)) {
+impl Sink for Writer<'_> {
+    fn family(&mut self, metric: &Metric, samples: impl FnOnce(&mut Self, &Metric)) {
         let before = self.page.len();
         // OpenMetrics names a counter's family without the suffix of its samples.
         let family = match (self.format, metric.kind) {
@@ -102,22 +89,45 @@ impl Writer<'_> {
         }
     }
 
-    pub(super) fn sample(&mut self, metric: &Metric, values: &[&str], value: impl Value) {
-        self.line(metric.name, "", metric.labels.iter().copied().zip(values.iter().copied()), value);
-    }
-
-    /// A sample of which the caller pairs labels with values.
-    pub(super) fn labelled<'a>(
+    fn labelled<'a>(
         &mut self,
         metric: &Metric,
         labels: impl Iterator<Item = (&'a str, &'a str)>,
-        value: impl Value,
+        value: impl Into<Value>,
     ) {
         self.line(metric.name, "", labels, value);
     }
 
-    /// The buckets, sum and count of a metric with one label.
-    pub(super) fn histogram(&mut self, metric: &Metric, label: &str, histogram: &Histogram) {
+    /// The name and the workload's labels are made once per workload, and copied.
+    fn energies<'a>(
+        &mut self,
+        metric: &Metric,
+        rows: impl Iterator<Item = &'a Row>,
+        components: &[ComponentRow],
+    ) {
+        let tails: Vec<(Component, Mode, String)> = components
+            .iter()
+            .flat_map(|row| Mode::ALL.map(|mode| (row.component, mode)))
+            .map(|(component, mode)| {
+                (component, mode, format!("component=\"{}\",mode=\"{}\"}} ", component.label(), mode.label()))
+            })
+            .collect();
+        for row in rows {
+            self.set_head(metric.name, row);
+            for (component, mode, tail) in &tails {
+                self.page.extend_from_slice(&self.head);
+                self.page.extend_from_slice(tail.as_bytes());
+                push_energy(row.energy.of(*component, *mode), self.page);
+                self.page.push(b'\n');
+            }
+        }
+    }
+
+    fn cpu_time(&mut self, metric: &Metric, row: &Row) {
+        self.labelled(metric, labels(row), row.cpu);
+    }
+
+    fn histogram(&mut self, metric: &Metric, label: &str, histogram: &Histogram) {
         let name = metric.labels.first().copied().unwrap_or_default();
         for (bound, count) in histogram.buckets() {
             let bound = bound.to_string();
@@ -127,13 +137,15 @@ impl Writer<'_> {
         self.line(metric.name, "_sum", [(name, label)].into_iter(), histogram.sum());
         self.line(metric.name, "_count", [(name, label)].into_iter(), histogram.count());
     }
+}
 
+impl Writer<'_> {
     fn line<'a>(
         &mut self,
         name: &str,
         suffix: &str,
         labels: impl Iterator<Item = (&'a str, &'a str)>,
-        value: impl Value,
+        value: impl Into<Value>,
     ) {
         self.page.extend_from_slice(name.as_bytes());
         self.page.extend_from_slice(suffix.as_bytes());
@@ -147,7 +159,7 @@ impl Writer<'_> {
             self.page.push(b'}');
         }
         self.page.push(b' ');
-        value.push(self.page);
+        value.into().push(self.page);
         self.page.push(b'\n');
     }
 
@@ -158,11 +170,11 @@ impl Writer<'_> {
         }
     }
 
-    pub(super) fn set_head(&mut self, name: &str, row: &Row) {
+    fn set_head(&mut self, name: &str, row: &Row) {
         self.head.clear();
         self.head.extend_from_slice(name.as_bytes());
         self.head.push(b'{');
-        for (label, value) in row.key.family.labels().iter().zip(&row.key.values) {
+        for (label, value) in labels(row) {
             push_label(label, value, &mut self.head);
             self.head.push(b',');
         }

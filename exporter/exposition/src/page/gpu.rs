@@ -5,7 +5,7 @@ use noether_core::metric::{self, Metric};
 use noether_core::snapshot::Snapshot;
 use noether_core::units::Power;
 
-use super::Writer;
+use super::Sink;
 
 /// A gauge of a whole device; `None` where that device does not tell.
 type Figure = fn(&Gauges) -> Option<f64>;
@@ -22,48 +22,48 @@ const GAUGES: [(&Metric, Figure); 8] = [
 ];
 
 /// Writes the families of accelerators; none where there is no such device.
-pub(super) fn gpus(writer: &mut Writer<'_>, snapshot: &Snapshot) {
-    writer.family(&metric::GPU_INFO, |w, m| {
-        snapshot.gpus.iter().for_each(|row| info(w, m, &row.look));
+pub(super) fn gpus(sink: &mut impl Sink, snapshot: &Snapshot) {
+    sink.family(&metric::GPU_INFO, |s, m| {
+        snapshot.gpus.iter().for_each(|row| info(s, m, &row.look));
     });
-    writer.family(&metric::GPU_ATTRIBUTION, |w, m| {
+    sink.family(&metric::GPU_ATTRIBUTION, |s, m| {
         for row in &snapshot.gpus {
             let device = &row.look.device;
-            w.sample(m, &[&device.gpu, &device.uuid, row.method], 1_u64);
+            s.sample(m, &[&device.gpu, &device.uuid, row.method], 1_u64);
         }
     });
     for (metric, figure) in GAUGES {
-        writer.family(metric, |w, m| {
+        sink.family(metric, |s, m| {
             for look in snapshot.gpus.iter().map(|row| &row.look) {
                 if let Some(value) = figure(&look.gauges) {
-                    w.sample(m, &[&look.device.gpu, &look.device.uuid], value);
+                    s.sample(m, &[&look.device.gpu, &look.device.uuid], value);
                 }
             }
         });
     }
-    memory(writer, snapshot, &metric::GPU_MEMORY_USED, |(used, _)| used);
-    memory(writer, snapshot, &metric::GPU_MEMORY_SIZE, |(_, all)| all);
+    memory(sink, snapshot, &metric::GPU_MEMORY_USED, |(used, _)| used);
+    memory(sink, snapshot, &metric::GPU_MEMORY_SIZE, |(_, all)| all);
 }
 
 /// The device, and the instances that it is cut into.
-fn info(w: &mut Writer<'_>, m: &Metric, look: &Look) {
+fn info(s: &mut impl Sink, m: &Metric, look: &Look) {
     let device = &look.device;
     let whole = (&device.uuid, "");
     let parts = look.instances.iter().filter(|_| look.slices > 0).map(|one| (&one.uuid, &*one.profile));
     for (uuid, profile) in [whole].into_iter().chain(parts) {
-        w.sample(m, &[&device.gpu, uuid, &device.model, &device.driver, profile, &device.pci], 1_u64);
+        s.sample(m, &[&device.gpu, uuid, &device.model, &device.driver, profile, &device.pci], 1_u64);
     }
 }
 
-fn memory(writer: &mut Writer<'_>, snapshot: &Snapshot, metric: &Metric, of: fn((u64, u64)) -> u64) {
-    writer.family(metric, |w, m| {
+fn memory(sink: &mut impl Sink, snapshot: &Snapshot, metric: &Metric, of: fn((u64, u64)) -> u64) {
+    sink.family(metric, |s, m| {
         for look in snapshot.gpus.iter().map(|row| &row.look) {
             let gpu = &look.device.gpu;
             let whole = [(&look.device.uuid, look.gauges.memory)].into_iter();
             let parts = look.instances.iter().filter(|_| look.slices > 0).map(|one| (&one.uuid, one.memory));
             for (uuid, figures) in whole.chain(parts) {
                 if let Some(figures) = figures {
-                    w.sample(m, &[gpu, uuid], of(figures));
+                    s.sample(m, &[gpu, uuid], of(figures));
                 }
             }
         }
