@@ -84,6 +84,8 @@ struct Account {
     energy: Totals,
     cpu: Duration,
     hold: Hold,
+    /// When its series was first shown, at 0.
+    since: Option<Moment>,
     /// Living workloads that pay into it.
     living: u32,
     /// When and in which snapshot the final value was first shown.
@@ -238,6 +240,7 @@ impl Ledger {
             Some(Row {
                 key: Arc::clone(key),
                 info: Arc::clone(&account.info),
+                since: account.since.unwrap_or(publication.at),
                 energy: if released { shown(&account.energy) } else { ZERO },
                 cpu: if released { account.cpu } else { Duration::ZERO },
             })
@@ -316,6 +319,7 @@ impl Account {
             energy: ZERO,
             cpu: Duration::ZERO,
             hold: Hold::Unborn,
+            since: None,
             living: 1,
             final_since: None,
         }
@@ -327,6 +331,7 @@ impl Account {
             return false;
         }
         self.hold.advance(publication, terms.zero_hold);
+        self.since.get_or_insert(publication.at);
         if self.living > 0 || !self.hold.released() {
             return false;
         }

@@ -331,6 +331,7 @@ impl Node {
                     domain: Arc::clone(&state.domain),
                     energy: if state.hold.released() { state.total } else { Energy::ZERO },
                     power: state.power,
+                    feeds: state.feed.is_some(),
                 });
                 if state.feed.is_some() {
                     snapshot.feeds.push(Feed::of(&state.domain));

@@ -99,6 +99,8 @@ pub struct Row {
     pub key: Arc<Key>,
     /// What its info series carries beyond them.
     pub info: Arc<Info>,
+    /// When its series began, at 0. A label set that comes back after it was retired begins anew.
+    pub since: Moment,
     /// Energy, as shown: zero while held.
     pub energy: Totals,
     /// CPU time, as shown.
@@ -114,6 +116,8 @@ pub struct DomainRow {
     pub energy: Energy,
     /// Mean power over its last interval; `None` before there was one.
     pub power: Option<Power>,
+    /// Whether it feeds the node's total: those that do never overlap.
+    pub feeds: bool,
 }
 
 /// A component of the node.

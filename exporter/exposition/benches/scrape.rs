@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use noether_core::grid::Grid;
-use noether_core::reading::Component;
+use noether_core::reading::{Component, Moment};
 use noether_core::snapshot::{ComponentRow, Mode, Row, Snapshot, Totals};
 use noether_core::units::Energy;
 use noether_core::vitals::Vitals;
@@ -33,6 +33,7 @@ fn snapshot(containers: u64) -> Snapshot {
             key: Arc::new(Key::container("production", &format!("web-7d4b9c6f5-{n:05}"), "server")),
             info: Arc::new(workload.info_by_id()),
             energy,
+            since: Moment::default(),
             cpu: Duration::from_micros(987_654_321 * (n + 1)),
         }
     };

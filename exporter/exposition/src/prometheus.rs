@@ -38,7 +38,7 @@ pub fn render_grid(vitals: &Vitals, grid: &Grid, format: Format, page: &mut Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use noether_core::reading::Component;
+    use noether_core::reading::{Component, Moment};
     use noether_core::snapshot::{ComponentRow, Mode, Row, Totals};
     use noether_core::units::Energy;
     use noether_core::workload::Key;
@@ -56,7 +56,8 @@ mod tests {
         let mut energy = Totals::ZERO;
         energy.add(Component::Cpu, Mode::Active, Energy::from_microjoules(12_000_034));
         let key = Arc::new(Key::container("", "", container));
-        let row = Row { key, info: Arc::default(), energy, cpu: Duration::from_millis(1500) };
+        let since = Moment::default();
+        let row = Row { key, info: Arc::default(), since, energy, cpu: Duration::from_millis(1500) };
         let cpu = ComponentRow {
             component: Component::Cpu,
             pending: Energy::ZERO,
