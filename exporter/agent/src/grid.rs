@@ -7,10 +7,14 @@ use std::time::Duration;
 use noether_core::grid::Grid;
 use noether_core::snapshot::Generation;
 use noether_core::vitals::Vitals;
+use noether_exposition::otlp::{Stamps, grid as otlp_page};
 use noether_exposition::prometheus;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 
 use crate::grid_board::GridBoard;
-use crate::http::{Format, Server, Show};
+use crate::http::{Facts, Format, Server, Show};
+use crate::node::node_name;
+use crate::otlp::{Counted, Plan, Push, Source};
 use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::vitals::Process;
@@ -21,6 +25,7 @@ struct Page {
     board: Arc<GridBoard>,
     process: Process,
     server: OnceLock<Server>,
+    counted: Option<Counted>,
 }
 
 impl Show for Page {
@@ -30,14 +35,33 @@ impl Show for Page {
     }
 
     fn render(&self, format: Format, page: &mut Vec<u8>) -> Option<Generation> {
+        let (now, vitals, grid) = self.now();
+        prometheus::render_grid(&vitals, &grid, format, page);
+        Some(Generation::new(now.as_secs()))
+    }
+}
+
+impl Source for Page {
+    fn metrics(&self, zero: Duration) -> Option<(Vec<Metric>, Generation)> {
+        let (now, vitals, grid) = self.now();
+        let stamps = Stamps { time: now, start: vitals.start, zero };
+        Some((otlp_page(&vitals, &grid, &stamps), Generation::new(now.as_secs())))
+    }
+
+    /// Nothing is held back here.
+    fn arrived(&self, _: Generation) {}
+}
+
+impl Page {
+    fn now(&self) -> (Duration, Vitals, Grid) {
         let now = Duration::from_secs(clock::unix().as_secs());
         let mut grid = Grid::default();
         self.board.tell(now, &mut grid);
         let mut vitals = Vitals::default();
         let facts = self.server.get().map(Server::facts).unwrap_or_default();
+        let facts = Facts { pushes: self.counted.as_ref().map(Counted::read), ..facts };
         self.process.tell(&mut vitals, &facts);
-        prometheus::render_grid(&vitals, &grid, format, page);
-        Some(Generation::new(now.as_secs()))
+        (now, vitals, grid)
     }
 }
 
@@ -50,10 +74,18 @@ pub fn run(settings: &Settings) -> ExitCode {
 fn serve(settings: &Settings) -> Result<(), Trouble> {
     let process = Process::new(raise_descriptor_limit());
     let board = Arc::new(GridBoard::new(settings, Command::Grid)?);
+    let plan = Plan::new(settings, &node_name(settings))?;
     let bound = Bound::new(settings)?;
-    let page = Arc::new(Page { board: Arc::clone(&board), process, server: OnceLock::new() });
+    let counted = plan.as_ref().map(Plan::counted);
+    let page = Arc::new(Page { board: Arc::clone(&board), process, server: OnceLock::new(), counted });
     let server = bound.server(settings, "Noether: the grid".into(), Arc::clone(&page) as _);
     // It is empty: nobody else sets it.
     let _ = page.server.set(server.clone());
-    bound.serve(&server, &board, || Ok(()))
+    let mut push = None;
+    bound.serve(&server, &board, || {
+        push = plan.map(|plan| plan.start(page)).transpose()?;
+        Ok(())
+    })?;
+    push.into_iter().for_each(Push::end);
+    Ok(())
 }

@@ -9,6 +9,7 @@ pub mod log;
 pub mod meters;
 pub mod names;
 pub mod node;
+pub mod otlp;
 pub mod published;
 pub mod serve;
 pub mod settings;

@@ -3,26 +3,56 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use noether_core::reading::Moment;
 use noether_core::snapshot::Generation;
+use noether_exposition::otlp::{Stamps, node as otlp_page};
 use noether_sources::Machine;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 
 use crate::grid_board::GridBoard;
 use crate::http::{Facts, Server};
+use crate::otlp::{Counted, Plan, Push, Source};
 use crate::published::Published;
 use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::tick::{Audience, Crank};
 use crate::{log, names};
 
-impl Audience for Server {
+/// Whoever gets the snapshots: those that fetch, and the one that is pushed to.
+struct Crowd {
+    server: Server,
+    counted: Option<Counted>,
+}
+
+impl Audience for Crowd {
     fn acknowledged(&self, now: Moment) -> Option<Generation> {
-        Self::acknowledged(self, now)
+        self.server.acknowledged(now)
     }
 
     fn facts(&self) -> Facts {
-        Self::facts(self)
+        Facts { pushes: self.counted.as_ref().map(Counted::read), ..self.server.facts() }
+    }
+}
+
+/// The newest snapshot, for the push.
+struct Newest {
+    published: Arc<Published>,
+    server: Server,
+    hardware: bool,
+}
+
+impl Source for Newest {
+    fn metrics(&self, zero: Duration) -> Option<(Vec<Metric>, Generation)> {
+        let page = self.published.newest()?;
+        let (snapshot, vitals) = (&page.snapshot, &page.vitals);
+        let stamps = Stamps { time: vitals.last_tick, start: vitals.start, zero };
+        Some((otlp_page(snapshot, vitals, &page.grid, &stamps, self.hardware), snapshot.generation))
+    }
+
+    fn arrived(&self, generation: Generation) {
+        self.server.pushed(generation);
     }
 }
 
@@ -35,6 +65,8 @@ pub fn run(settings: Settings) -> ExitCode {
 fn serve(settings: Settings) -> Result<(), Trouble> {
     let descriptors = raise_descriptor_limit();
     let board = Arc::new(GridBoard::new(&settings, Command::Node)?);
+    let plan = Plan::new(&settings, &node_name(&settings))?;
+    let hardware = settings.otlp_hardware;
     let bound = Bound::new(&settings)?;
     let published = Arc::new(Published::default());
     let name = format!("Noether on {}", node_name(&settings));
@@ -45,12 +77,18 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
     });
     let crank = Crank::new(machine(&settings), settings, descriptors, Arc::clone(&board));
     let crank = crank.with_kubernetes(kubernetes);
-    let audience = server.clone();
+    let audience = Crowd { server: server.clone(), counted: plan.as_ref().map(Plan::counted) };
+    let newest = Newest { published: Arc::clone(&published), server: server.clone(), hardware };
+    let mut push = None;
     bound.serve(&server, &board, || {
         // It ends with the process: nothing is kept that would have to be saved.
         let tick = move || crank.run(&published, &audience);
-        thread::Builder::new().name("tick".into()).spawn(tick).map(drop)
-    })
+        thread::Builder::new().name("tick".into()).spawn(tick)?;
+        push = plan.map(|plan| plan.start(Arc::new(newest))).transpose()?;
+        Ok(())
+    })?;
+    push.into_iter().for_each(Push::end);
+    Ok(())
 }
 
 /// The machine as the settings show it.

@@ -42,6 +42,7 @@ impl Process {
         let counted = facts.requests.iter().map(|(code, count)| (code.to_string(), *count));
         vitals.requests.extend(good.into_iter().chain(counted));
         vitals.connections = facts.connections_open;
+        vitals.pushes.clone_from(&facts.pushes);
         vitals.cpu = clock::process_cpu();
         vitals.resident = resident(self.page_size);
         vitals.start = self.start;

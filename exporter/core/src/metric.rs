@@ -235,6 +235,14 @@ metrics! {
         "Answered HTTP requests.";
     HTTP_CONNECTIONS = ("noether_http_connections", "noether.http.connections"), Gauge, One, &[],
         "Open HTTP connections.";
+    OTLP_REQUESTS = ("noether_otlp_requests_total", "noether.otlp.requests"), Counter, One, &[],
+        "Requests sent to the OTLP receiver, each try counted.";
+    OTLP_FAILURES = ("noether_otlp_request_failures_total", "noether.otlp.request.failures"), Counter, One, &["reason"],
+        "Requests to the OTLP receiver that did not arrive.";
+    OTLP_REJECTED = ("noether_otlp_rejected_points_total", "noether.otlp.rejected.points"), Counter, One, &[],
+        "Data points that the OTLP receiver did not take out of requests that it took.";
+    OTLP_LAST_SUCCESS = ("noether_otlp_last_success_timestamp_seconds", "noether.otlp.last.success.timestamp"), Gauge, Seconds, &[],
+        "When a push over OTLP last arrived whole, in Unix time.";
     BUILD_INFO = ("noether_build_info", "noether.build.info"), Gauge, One, &["version"],
         "The exporter's version; always 1.";
     PROCESS_CPU = ("process_cpu_seconds_total", "process.cpu"), Counter, Seconds, &[],

@@ -54,6 +54,19 @@ pub struct SourceRow {
     pub errors: Vec<(&'static str, u64)>,
 }
 
+/// What was pushed over OTLP.
+#[derive(Clone, Debug, Default)]
+pub struct Pushes {
+    /// Requests sent.
+    pub requests: u64,
+    /// Those that did not arrive, by reason.
+    pub failures: Vec<(&'static str, u64)>,
+    /// Points that a receiver did not take from those that did.
+    pub rejected: u64,
+    /// When a push last arrived whole, in Unix time.
+    pub last_success: Option<Duration>,
+}
+
 /// The exporter itself.
 #[derive(Clone, Debug, Default)]
 pub struct Vitals {
@@ -71,6 +84,8 @@ pub struct Vitals {
     pub requests: Vec<(String, u64)>,
     /// Open connections.
     pub connections: u64,
+    /// What was pushed; `None` where nothing is.
+    pub pushes: Option<Pushes>,
     /// CPU time of the process.
     pub cpu: Duration,
     /// Resident memory, in bytes.

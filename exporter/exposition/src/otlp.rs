@@ -154,21 +154,18 @@ impl Sink for Points {
         else {
             return;
         };
-        let (bounds, mut counts): (Vec<f64>, Vec<u64>) = histogram.buckets().unzip();
-        counts.push(histogram.count());
+        let (bounds, up_to): (Vec<f64>, Vec<u64>) = histogram.buckets().unzip();
         // Ours hold all that is no longer than their bound; those of OTLP lie beside each other.
-        for place in (1..counts.len()).rev() {
-            if let [.., before, count] = &mut counts[..=place] {
-                *count = count.saturating_sub(*before);
-            }
-        }
+        let mut before = 0;
+        let own = |count: u64| count.saturating_sub(std::mem::replace(&mut before, count));
+        let bucket_counts = up_to.into_iter().chain([histogram.count()]).map(own).collect();
         distribution.data_points.push(HistogramDataPoint {
             attributes: metric.labels.iter().map(|name| attribute(name, label)).collect(),
             start_time_unix_nano: self.stamps.begun(),
             time_unix_nano: nanos(self.stamps.time),
             count: histogram.count(),
             sum: Some(seconds(histogram.sum())),
-            bucket_counts: counts,
+            bucket_counts,
             explicit_bounds: bounds,
             ..HistogramDataPoint::default()
         });

@@ -85,7 +85,7 @@ pub(crate) trait Sink {
 }
 
 /// A workload's labels.
-pub(crate) fn labels<'a>(row: &'a Row) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(crate) fn labels(row: &Row) -> impl Iterator<Item = (&str, &str)> {
     row.key.family.labels().iter().copied().zip(row.key.values.iter().map(|value| &**value))
 }
 
@@ -255,6 +255,7 @@ fn process(sink: &mut impl Sink, vitals: &Vitals) {
         vitals.requests.iter().for_each(|(code, count)| s.sample(m, &[code], *count));
     });
     sink.family(&metric::HTTP_CONNECTIONS, |s, m| s.sample(m, &[], vitals.connections));
+    pushes(sink, vitals);
     sink.family(&metric::BUILD_INFO, |s, m| s.sample(m, &[vitals.version], 1_u64));
     sink.family(&metric::PROCESS_CPU, |s, m| s.sample(m, &[], vitals.cpu));
     sink.family(&metric::PROCESS_MEMORY, |s, m| s.sample(m, &[], vitals.resident));
@@ -263,3 +264,14 @@ fn process(sink: &mut impl Sink, vitals: &Vitals) {
     sink.family(&metric::PROCESS_MAX_FDS, |s, m| s.sample(m, &[], vitals.descriptors.1));
 }
 
+fn pushes(sink: &mut impl Sink, vitals: &Vitals) {
+    let Some(pushes) = &vitals.pushes else { return };
+    sink.family(&metric::OTLP_REQUESTS, |s, m| s.sample(m, &[], pushes.requests));
+    sink.family(&metric::OTLP_FAILURES, |s, m| {
+        pushes.failures.iter().for_each(|(reason, count)| s.sample(m, &[reason], *count));
+    });
+    sink.family(&metric::OTLP_REJECTED, |s, m| s.sample(m, &[], pushes.rejected));
+    sink.family(&metric::OTLP_LAST_SUCCESS, |s, m| {
+        pushes.last_success.iter().for_each(|time| s.sample(m, &[], *time));
+    });
+}

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use noether_core::vitals::Pushes;
+
 /// The counters, as they are now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Requests answered, by status code. What failed before it was a request is counted by what was said to it.
     pub requests: BTreeMap<u16, u64>,
@@ -21,6 +23,8 @@ pub struct Facts {
     pub connections_overdue: u64,
     /// Failures to accept: no descriptors, no memory.
     pub accept_failures: u64,
+    /// What was pushed beside what was served; `None` where nothing is pushed.
+    pub pushes: Option<Pushes>,
 }
 
 /// The counters, while they count.
@@ -48,6 +52,7 @@ impl Counters {
             connections_displaced: self.displaced.load(Ordering::Relaxed),
             connections_overdue: self.overdue.load(Ordering::Relaxed),
             accept_failures: self.failures.load(Ordering::Relaxed),
+            pushes: None,
         }
     }
 }

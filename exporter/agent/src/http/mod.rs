@@ -24,6 +24,7 @@ mod web_tests;
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -174,6 +175,13 @@ impl Server {
     /// The newest generation that every client waited for has fetched, as [`Clients::acknowledged`] says it.
     pub fn acknowledged(&self, now: Moment) -> Option<Generation> {
         self.0.clients().acknowledged(now)
+    }
+
+    /// `generation` has arrived where the exporter pushes to: whoever is there is a client like any scraper.
+    pub fn pushed(&self, generation: Generation) {
+        let (connection, peer) = (ConnectionId::new(u64::MAX), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let caller = Caller { agent: "push".into(), scraper: false };
+        self.0.clients().fetched(connection, peer, &caller, generation, (self.0.clock)());
     }
 
     /// What the server counted so far.

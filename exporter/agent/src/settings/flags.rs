@@ -148,6 +148,7 @@ const WORKLOAD: &str = "Workloads";
 const ATTRIBUTION: &str = "Attribution";
 const GRID: &str = "Grid";
 const CARBON: &str = "Prices and budgets";
+const OTLP: &str = "OTLP";
 const LOG: &str = "Log";
 
 const SWITCH: Kind = Kind::Choice(names::<Switch>);
@@ -263,6 +264,11 @@ const AFTER_METERS: &[Flag] = &[
     Flag::new(CARBON, "budget", Kind::Pairs, Preset::Derived("none"),
         "An energy or carbon budget, as in \"namespace=ml energy-kwh=500 carbon-kg=100 period=month\"; see docs/budgets.md.")
         .repeatable().only(ONLY_GRID),
+    Flag::new(OTLP, "otlp", SWITCH, Preset::Value("auto"),
+        "Whether to push over OTLP, as the standard OTEL_* variables say; auto: where they name an endpoint. In the file also otlp: {push: auto}.")
+        .only(SERVERS),
+    Flag::new(OTLP, "otlp.hardware-metrics", Kind::Boolean, Preset::Value("false"),
+        "Whether to push hw.energy and its like of the semantic conventions beside noether.*.").only(NODE),
     Flag::new(LOG, "log.format", FORMAT, Preset::Value("text"), "How log lines are written.").only(SERVERS),
     Flag::new(LOG, "log.level", Kind::Choice(names::<LogLevel>), Preset::Value("info"),
         "The least severity that is logged.").only(SERVERS),
@@ -275,7 +281,7 @@ pub static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
 });
 
 /// Keys of the file for settings whose own name is that of a section, too.
-const OWN_KEYS: [(&str, &str); 1] = [("kubernetes.source", "kubernetes")];
+const OWN_KEYS: [(&str, &str); 2] = [("kubernetes.source", "kubernetes"), ("otlp.push", "otlp")];
 
 /// The row of a key of the file.
 pub(super) fn find_key(key: &str) -> Option<&'static Flag> {

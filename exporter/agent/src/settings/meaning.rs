@@ -83,6 +83,10 @@ pub struct Settings {
     pub social_costs: Vec<SocialCost>,
     /// `--budget`, each subject and period at most once.
     pub budgets: Vec<Budget>,
+    /// `--otlp`
+    pub otlp: Switch,
+    /// `--otlp.hardware-metrics`
+    pub otlp_hardware: bool,
     /// `--log.format`
     pub log_format: Format,
     /// `--log.level`
@@ -124,6 +128,8 @@ impl Settings {
             usd_per_kwh: layers.optional("energy.price", value::usd)?,
             social_costs: social_costs(layers)?,
             budgets: budget::budgets(layers)?,
+            otlp: layers.one("otlp", choice)?,
+            otlp_hardware: layers.one("otlp.hardware-metrics", choice)?,
             log_format: layers.one("log.format", choice)?,
             log_level: layers.one("log.level", choice)?,
         })

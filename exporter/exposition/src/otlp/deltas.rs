@@ -113,9 +113,7 @@ impl Deltas {
                     }
                 }
             }
-            Some(metric::Data::Histogram(histogram))
-                if Self::is_delta(self.temporality, Kind::Histogram) =>
-            {
+            Some(metric::Data::Histogram(histogram)) if Self::is_delta(self.temporality, Kind::Histogram) => {
                 histogram.aggregation_temporality = AggregationTemporality::Delta.into();
                 for point in &mut histogram.data_points {
                     if let Some(arrived) = of(&point.attributes, &head) {

@@ -16,8 +16,7 @@ use super::{Stamps, attribute, empty, joules, nanos};
 /// `hw.host.energy`, `hw.host.power`, `hw.energy` and `hw.power`; nothing where nothing is metered.
 pub(super) fn metrics(snapshot: &Snapshot, stamps: &Stamps) -> Vec<Metric> {
     let metered = snapshot.components.iter().map(|row| row.component);
-    let energy: Energy =
-        metered.flat_map(|one| Mode::ALL.map(|mode| snapshot.node.of(one, mode))).sum();
+    let energy: Energy = metered.flat_map(|one| Mode::ALL.map(|mode| snapshot.node.of(one, mode))).sum();
     let feeds = || snapshot.domains.iter().filter(|row| row.feeds);
     let parts = || feeds().filter_map(|row| Some((identity(row)?, row)));
     let counter = |name, help, points| series(stamps, (name, help, "J"), Kind::Counter, points);

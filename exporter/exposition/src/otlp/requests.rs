@@ -47,7 +47,7 @@ struct Parcels {
 }
 
 impl Parcels {
-    fn put(&mut self, metric: Metric) {
+    fn put(&mut self, mut metric: Metric) {
         let size = metric.encoded_len();
         if size <= self.most {
             if self.size + size > self.most {
@@ -57,17 +57,14 @@ impl Parcels {
             self.open.push(metric);
             return;
         }
-        match halves(metric) {
-            Ok((one, other)) => {
-                self.put(one);
-                self.put(other);
-            }
+        if let Some(other) = second_half(&mut metric) {
+            self.put(metric);
+            self.put(other);
+        } else {
             // One point that is longer than all that may be sent: the receiver has to judge.
-            Err(metric) => {
-                self.close();
-                self.open.push(metric);
-                self.close();
-            }
+            self.close();
+            self.open.push(metric);
+            self.close();
         }
     }
 
@@ -79,11 +76,11 @@ impl Parcels {
     }
 }
 
-/// A metric as two with half of the points each; itself where it has but one.
-fn halves(mut metric: Metric) -> Result<(Metric, Metric), Metric> {
-    let half = point_count(&metric) / 2;
+/// Takes half of the points out, into a metric of their own; `None` where there is but one.
+fn second_half(metric: &mut Metric) -> Option<Metric> {
+    let half = point_count(metric) / 2;
     if half == 0 {
-        return Err(metric);
+        return None;
     }
     let rest = match &mut metric.data {
         Some(metric::Data::Sum(sum)) => {
@@ -99,19 +96,16 @@ fn halves(mut metric: Metric) -> Result<(Metric, Metric), Metric> {
             let aggregation_temporality = histogram.aggregation_temporality;
             metric::Data::Histogram(metric_data::Histogram { data_points, aggregation_temporality })
         }
-        _ => return Err(metric),
+        _ => return None,
     };
-    let other = Metric {
+    Some(Metric {
         name: metric.name.clone(),
         description: metric.description.clone(),
         unit: metric.unit.clone(),
         metadata: Vec::new(),
         data: Some(rest),
-    };
-    Ok((metric, other))
+    })
 }
-
-
 
 #[cfg(test)]
 mod tests {
