@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod kubernetes;
 pub mod machine;
 pub mod nvml;
+pub mod otlp;
 pub mod outcome;
 pub mod podman;
 pub mod prometheus;

@@ -85,7 +85,6 @@ impl Bound {
         begun: impl FnOnce() -> io::Result<()>,
     ) -> Result<(), Trouble> {
         let shutdown = ending(&self.runtime)?;
-        begun()?;
         let config = self.web.map(|web| web.current());
         let scheme =
             if config.as_ref().is_some_and(|config| config.tls.is_some()) { "https" } else { "http" };
@@ -95,6 +94,7 @@ impl Bound {
         if let Some(config) = config {
             tracing::info!("web configuration: {}", config.summary());
         }
+        begun()?;
         self.runtime.spawn(Arc::clone(board).run());
         self.runtime.block_on(server.serve(self.listeners, shutdown))?;
         tracing::info!("ended");

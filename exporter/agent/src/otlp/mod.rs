@@ -246,11 +246,15 @@ impl Pusher {
                     tracing::info!("the push arrives again");
                 }
             }
-            Err(refusal) if !std::mem::replace(&mut self.failing, true) => {
-                let to = without_user(&self.variables.endpoint.to_string());
-                tracing::warn!("the push to {to} does not arrive: {}", refusal.text);
-            }
-            Err(_) => {}
+            Err(refusal) => self.complain(&refusal),
+        }
+    }
+
+    /// Says it once, until a push arrives.
+    fn complain(&mut self, refusal: &Refusal) {
+        if !std::mem::replace(&mut self.failing, true) {
+            let to = without_user(&self.variables.endpoint.to_string());
+            tracing::warn!("the push to {to} does not arrive: {}", refusal.text);
         }
     }
 
@@ -280,6 +284,7 @@ impl Pusher {
                     *count += 1;
                 }
             });
+            self.complain(&refusal);
             if !refusal.passing {
                 return Err(refusal);
             }
@@ -300,7 +305,7 @@ impl Pusher {
             Ok(Some(transport)) => self.transport = transport,
             Ok(None) => {}
             Err(complaint) => {
-                tracing::warn!("the push goes on with the certificates that it has: {complaint}")
+                tracing::warn!("the push goes on with the certificates that it has: {complaint}");
             }
         }
     }

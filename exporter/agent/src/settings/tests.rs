@@ -104,6 +104,8 @@ fn the_defaults_are_those_of_the_design() {
         usd_per_kwh: None,
         social_costs: vec![],
         budgets: vec![],
+        otlp: Switch::Auto,
+        otlp_hardware: false,
         log_format: Format::Text,
         log_level: LogLevel::Info,
     };
