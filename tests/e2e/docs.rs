@@ -78,7 +78,7 @@ not shown at all. Energy has exactly six decimals: it is a whole number of micro
   pod's own time, and `container=\"_folded\"` holds the workloads beyond `--workload.max`.
 - The durations' buckets end at {bounds} seconds.
 
-The OTLP name is reserved for a later exporter: nothing is pushed yet.
+The OTLP name is what is pushed ([otlp.md](otlp.md)); Prometheus translates it back to the name.
 
 | name | type | unit | labels | help | OTLP name |
 | --- | --- | --- | --- | --- | --- |
