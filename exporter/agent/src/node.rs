@@ -43,8 +43,12 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
         bound.spawn(task);
         kubernetes
     });
+    let pod_resources = names::pod_resources(&settings).map(|(pod_resources, task)| {
+        bound.spawn(task);
+        pod_resources
+    });
     let crank = Crank::new(machine(&settings), settings, descriptors, Arc::clone(&board));
-    let crank = crank.with_kubernetes(kubernetes);
+    let crank = crank.with_kubernetes(kubernetes, pod_resources);
     let audience = server.clone();
     bound.serve(&server, &board, || {
         // It ends with the process: nothing is kept that would have to be saved.
