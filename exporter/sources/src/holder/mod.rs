@@ -145,9 +145,9 @@ impl Holders {
         if !self.seen {
             return;
         }
-        let due = |case: &&mut Case| !case.open && !case.is_pod() && case.looking.is_due(now);
+        let due = |case: &Case| !case.open && !case.is_pod() && case.looking.is_due(now);
         let cases = self.cases.iter_mut().map(|(id, case)| (*id, case));
-        for (id, case) in cases.filter(|(_, case)| due(&case)).take(AT_ONCE) {
+        for (id, case) in cases.filter(|(_, case)| due(case)).take(AT_ONCE) {
             if self.clerk.is_none() {
                 self.clerk = Clerk::start(self.records.clone(), AT_ONCE).ok();
             }
