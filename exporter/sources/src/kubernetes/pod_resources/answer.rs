@@ -56,7 +56,7 @@ struct Claim {
     devices: Vec<Claimed>,
 }
 
-/// `ClaimResource`: one device of a claim. Kubelets before 1.31 tell its CDI names alone.
+/// `ClaimResource`: one device of a claim. Older kubelets tell its CDI names alone.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Claimed {
     #[prost(message, repeated, tag = "1")]
@@ -171,22 +171,32 @@ mod tests {
         assert!(Grants::read(&[]).unwrap().is_empty(), "a node without pods");
     }
 
-    /// Bytes as the definition says, not as our own encoder writes them; with fields that we do not know.
+    /// As an independent implementation wrote it: see `tests/fixtures/kubernetes/README.md`.
     #[test]
     fn an_answer_is_read_by_its_numbers() {
-        fn field(tag: u8, content: &[u8]) -> Vec<u8> {
-            [&[tag << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat()
-        }
-        let cdi = field(1, &field(1, b"nvidia.com/gpu=1"));
-        let claimed = [cdi, field(3, b"pool"), field(9, b"later")].concat();
-        let claim = [field(1, b"class"), field(2, b"c"), field(3, b"ml"), field(4, &claimed)].concat();
-        let topology = field(1, &[8, 1]);
-        let devices = [field(1, b"amd.com/gpu"), field(2, b"0000:03:00.0"), field(3, &topology)].concat();
-        let app = [field(1, b"app"), field(2, &devices), field(3, &[1, 2]), field(5, &claim)].concat();
-        let pod = [field(1, b"train"), field(2, b"ml"), field(3, &app), field(4, &[1])].concat();
-        let grants = Grants::read(&field(1, &pod)).unwrap();
-        let own: &[_] = &[Name::Pci("0000:03:00.0".into()), Name::Index(1)];
-        assert_eq!(grants.of(&Key::container("ml", "train", "app")), Some(own));
+        let grants =
+            Grants::read(include_bytes!("../../../../../tests/fixtures/kubernetes/pod-resources.pb"))
+                .unwrap();
+        let of =
+            |pod: &str, container: &str| grants.of(&Key::container("ml", pod, container)).map(<[_]>::to_vec);
+        let id = |id: &str| Name::Uuid(id.into());
+        assert_eq!(of("train-0", "worker"), Some(vec![id(GPU), id(GPU)]));
+        let instance = id("MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f");
+        assert_eq!(of("infer-1", "app"), Some(vec![instance, Name::Minor(2)]));
+        assert_eq!((of("train-0", "proxy"), grants.containers()), (None, 2));
+    }
+
+    /// Older kubelets tell CDI names alone; newer ones may tell what is not known here.
+    #[test]
+    fn fields_that_are_missing_or_unknown_do_no_harm() {
+        let cdi = vec![Cdi { name: "nvidia.com/gpu=1".into() }];
+        let claimed = Claimed { cdi, ..Claimed::default() };
+        let mut app = container("app", &[]);
+        app.claims.push(Claim { devices: vec![claimed] });
+        let mut message = list(vec![app]);
+        message.extend([0x4a, 1, b'x', 0x50, 7]);
+        let grants = Grants::read(&message).unwrap();
+        assert_eq!(grants.of(&Key::container("ml", "train", "app")), Some(&[Name::Index(1)][..]));
     }
 
     #[test]
