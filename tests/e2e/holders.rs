@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use noether_tests::exporter::{Exporter, run};
+use noether_tests::kubernetes::pods_api::mute;
 use noether_tests::kubernetes::{Claim, Cluster, Pod, PodResources, PodsApi};
 use noether_tests::machine::hardware::Hierarchy;
 use noether_tests::machine::{Hardware, Load, Machine};
@@ -265,6 +266,36 @@ fn claims_are_their_pods() {
     near(joules(&scrape, 2), 20.0, "by the runtime's name");
 }
 
+/// A card of AMD by its PCI address, and one of Intel by its name.
+#[test]
+fn cards_in_sysfs_are_their_pods() {
+    let _guard = together();
+    let mut node = Node::new(0, 2);
+    let cards = [("card0", "amdgpu", "0000:03:00.0"), ("card1", "xe", "0000:04:00.0")];
+    let mut put = |path: String, content: &str| node.machine.tree().put(&path, &format!("{content}\n"));
+    for (card, driver, address) in cards {
+        let device = format!("sys/class/drm/{card}/device");
+        put(format!("{device}/uevent"), &format!("PCI_SLOT_NAME={address}"));
+        put(format!("{device}/mem_info_vram_vendor"), "samsung");
+        put(format!("{device}/hwmon/hwmon3/name"), driver);
+        put(format!("{device}/hwmon/hwmon3/power1_cap"), "300000000");
+    }
+    put("sys/class/drm/card0/device/hwmon/hwmon3/power1_average".into(), "20000000");
+    put("sys/class/drm/card1/device/hwmon/hwmon3/energy1_input".into(), "1000000");
+    node.kubelet().give(&pod(1), "app", "amd.com/gpu", &["0000:03:00.0"]);
+    node.kubelet().give(&pod(2), "app", "gpu.intel.com/xe", &["card1-0"]);
+    let exporter = node.start();
+    let mut watch = Watch::new(&exporter);
+    by(&mut watch, "card0", "holder");
+    let scrape = by(&mut watch, "card1", "holder");
+    let (nobody, earlier) = (nobodys(&scrape), joules(&scrape, 1));
+    node.machine.tree().put("sys/class/drm/card1/device/hwmon/hwmon3/energy1_input", "31000000\n");
+    let scrape = watch
+        .until("both are charged", |scrape| joules(scrape, 2) > 29.0 && joules(scrape, 1) > earlier + 10.0);
+    near(joules(&scrape, 2), 30.0, "the one by its counter");
+    near(nobodys(&scrape), nobody, "nobody, from then on");
+}
+
 /// From a container that ends to its pod, to nobody, to the next pod: no counter falls, and nothing is lost.
 #[test]
 fn a_pod_that_ends_hands_over() {
@@ -389,6 +420,27 @@ fn nonsense_changes_nothing() {
     let scrape = shows(&mut watch, before, 10.0);
     near(joules(&scrape, 1), 10.0, "the holder");
     assert!(exporter.log().contains("holders of GPUs: List of PodResources"), "{}", exporter.log());
+}
+
+/// A kubelet that takes the question and never answers is given up in time, and holds up nothing.
+#[test]
+fn a_kubelet_that_says_nothing_delays_no_tick() {
+    let _guard = together();
+    let mut node = Node::new(1, 1);
+    node.kubelet = None;
+    let silent = mute(&node.socket()).expect("a socket");
+    let exporter = node.start();
+    let mut watch = Watch::new(&exporter);
+    by(&mut watch, "0", "none");
+    let scrape = watch.until("it is given up", |scrape| errors(scrape, "io") > 0.0);
+    // The five seconds that were waited are 25 ticks.
+    let missed = scrape.value("noether_ticks_missed_total", &[]);
+    assert!(missed.is_some_and(|missed| missed < 20.0), "{missed:?} ticks missed");
+    drop(silent);
+    std::fs::remove_file(node.socket()).expect("the socket");
+    let kubelet = PodResources::start(&node.socket());
+    kubelet.give(&pod(1), "app", "nvidia.com/gpu", &[&node.uuid(0)]);
+    by(&mut watch, "0", "holder");
 }
 
 /// No socket is an ordinary state: one line, no series; and without a GPU, nobody is asked.
