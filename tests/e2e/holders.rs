@@ -521,6 +521,41 @@ fn a_device_cgroup_tells_which() {
     near(nobodys(&scrape), 20.0, "nobody");
 }
 
+/// Slurm's numbers are those of the device files, which need not be the indices; instances go by their ids.
+#[test]
+fn slurms_numbers_are_those_of_the_files() {
+    let _guard = together();
+    let job = |number: u32| {
+        Load::at(&format!("system.slice/slurmstepd.scope/job_{number}")).owner(&format!("job/slurm/{number}"))
+    };
+    let mut machine = Machine::new(Hardware::vm(), vec![job(7), job(8)]);
+    let mut driver = Driver::new(machine.folder(), 3);
+    for (gpu, minor) in [(0, 2), (1, 0), (2, 1)] {
+        driver.gpu(gpu).minor = Some(minor);
+    }
+    let instances: Vec<_> =
+        [(0, 1), (1, 3)].map(|(place, slices)| Some(Instance::new(2, place, slices))).into();
+    let id = instances[1].as_ref().map(|one| one.uuid.clone()).expect("an instance");
+    driver.gpu(2).mig = Some(Mig { most: 7, instances });
+    driver.write();
+    machine.tree().put("proc/1000/environ", "SLURM_JOB_GPUS=2\0CUDA_VISIBLE_DEVICES=0\0");
+    machine.tree().put("proc/1001/environ", &format!("SLURM_JOB_GPUS=30\0CUDA_VISIBLE_DEVICES={id}\0"));
+    let exporter = driver.exporter(machine.flags(), &[QUICK]);
+    let mut watch = Watch::new(&exporter);
+    by(&mut watch, "0", "holder");
+    by(&mut watch, "1", "none");
+    let before = total(&by(&mut watch, "2", "mig_slices"));
+    for (gpu, joules) in [(0, 10), (1, 20), (2, 30)] {
+        let gpu = driver.gpu(gpu);
+        gpu.energy_mj = gpu.energy_mj.map(|energy| energy + joules * 1000);
+    }
+    driver.write();
+    let scrape = shows(&mut watch, before, 60.0);
+    near(scrape.joules("job/slurm/7", "gpu"), 10.0, "the job of the GPU");
+    near(scrape.joules("job/slurm/8", "gpu"), 30.0, "the job of the instance");
+    near(nobodys(&scrape), 20.0, "nobody");
+}
+
 /// An environment that nobody ever finishes writing holds up neither the tick nor those who come after.
 #[test]
 fn an_environment_that_does_not_answer_delays_no_tick() {

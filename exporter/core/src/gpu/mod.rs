@@ -140,6 +140,9 @@ pub enum Name {
     Uuid(Arc<str>),
     /// By the number of its device file; of a device in instances that says nothing.
     Minor(u32),
+    /// By the number at the end of its device file's name: that, or for want of one its place among the cards, whose render
+    /// nodes count from 128 on.
+    File(u32),
     /// By its PCI address.
     Pci(Arc<str>),
     /// By the name of its folder, as `card1`.
@@ -147,6 +150,9 @@ pub enum Name {
     /// All instances of the device with this number whose profile begins so, without its dots: `1g` or `1g5gb`.
     Profile(u32, Arc<str>),
 }
+
+/// <https://docs.kernel.org/gpu/drm-uapi.html#render-nodes>
+const RENDER_NODES: u32 = 128;
 
 impl Name {
     /// Whether it names this instance of the look's device, or the device itself.
@@ -158,6 +164,10 @@ impl Name {
             Self::Instance(index, own) => *index == device.index && u32::try_from(place) == Ok(*own),
             Self::Uuid(uuid) => *uuid == device.uuid || *uuid == instance.uuid,
             Self::Minor(minor) => device.minor == Some(*minor) && look.slices == 0,
+            Self::File(number) => match device.minor {
+                Some(minor) => minor == *number,
+                None => [Some(*number), number.checked_sub(RENDER_NODES)].contains(&Some(device.index)),
+            },
             Self::Pci(address) => *address == device.pci,
             Self::Card(name) => *name == device.gpu,
             Self::Profile(minor, profile) => device.minor == Some(*minor) && instance.is_of(profile),

@@ -176,7 +176,7 @@ fn several_looks_count_by_time_and_by_how_busy_the_device_was() {
 fn a_device_goes_by_many_names() {
     let of = |look: &Look, device: Name| thousandths(&look.shares(&[held(device, "a")]).1.held);
     let (whole, all) = (whole(vec![]), parts(&[("a", 1000)]));
-    for device in [Name::Minor(4), Name::Pci("0000:3b:00.0".into()), Name::Card("0".into())] {
+    for device in [Name::Minor(4), Name::File(4), Name::Pci("0000:3b:00.0".into()), Name::Card("0".into())] {
         assert_eq!(of(&whole, device), all);
     }
     for device in
@@ -193,6 +193,11 @@ fn a_device_goes_by_many_names() {
     );
     let both = parts(&[("a", 143), ("a", 143), ("-", 286), ("-", 429)]);
     assert_eq!(of(&cut, Name::Profile(4, "1g".into())), both);
+    let mut card = whole;
+    card.device = Arc::new(Device { minor: None, index: 2, ..(*card.device).clone() });
+    for (number, expected) in [(2, "a"), (130, "a"), (4, "-"), (0, "-"), (128, "-")] {
+        assert_eq!(of(&card, Name::File(number)), parts(&[(expected, 1000)]), "{number}");
+    }
     // Its file is open to whoever has any of its instances.
     assert!(of(&cut, Name::Minor(4)).iter().all(|(name, _)| name == "-"));
 }

@@ -201,6 +201,6 @@ mod tests {
         fixture.list("docker/c", "c 195:1 rw\n");
         assert_eq!(fixture.found(&job), (vec![(Name::Minor(1), Authority::DeviceCgroup)], true));
         fixture.environment(8, "SLURM_JOB_GPUS=3\0");
-        assert_eq!(fixture.found(&job), (vec![(Name::Index(3), Authority::Slurm)], true));
+        assert_eq!(fixture.found(&job), (vec![(Name::File(3), Authority::Slurm)], true));
     }
 }

@@ -1,7 +1,9 @@
 //! Which GPUs the environment of a process gives to its workload.
 //!
-//! Slurm: `SLURM_JOB_GPUS`, `SLURM_STEP_GPUS`, the node's numbers of the GPUs of a job or step
-//! (<https://slurm.schedmd.com/sbatch.html#SECTION_OUTPUT-ENVIRONMENT-VARIABLES>). Containers: `NVIDIA_VISIBLE_DEVICES`, which the
+//! Slurm: `SLURM_JOB_GPUS`, `SLURM_STEP_GPUS`, the numbers at the ends of the names of their device files, as `gres.conf` has
+//! them; and `CUDA_VISIBLE_DEVICES`, which tells instances by their ids
+//! (<https://slurm.schedmd.com/sbatch.html#SECTION_OUTPUT-ENVIRONMENT-VARIABLES>,
+//! <https://slurm.schedmd.com/gres.html#MIG_Management>). Containers: `NVIDIA_VISIBLE_DEVICES`, which the
 //! NVIDIA runtime reads and the Kubernetes device plugin sets
 //! (<https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html>).
 
@@ -24,7 +26,11 @@ pub(super) fn held(workload: &Workload, environment: &[u8]) -> Option<Vec<Name>>
     };
     match workload {
         Workload::Job { .. } => {
-            value("SLURM_JOB_GPUS").or_else(|| value("SLURM_STEP_GPUS")).map(|list| numbers(&list))
+            let numbers = numbers(&value("SLURM_JOB_GPUS").or_else(|| value("SLURM_STEP_GPUS"))?);
+            let mut ids = visible(&value("CUDA_VISIBLE_DEVICES").unwrap_or_default());
+            // The numbers of instances are no device's. Those of devices are ours to find; the program's own begin at 0.
+            ids.retain(|name| matches!(name, Name::Uuid(id) if id.starts_with("MIG-")));
+            Some(if ids.is_empty() { numbers } else { ids })
         }
         // Images that bring CUDA say `all` whether or not a pod asked for a GPU.
         Workload::Container { pod: Some(_), .. } => {
@@ -42,7 +48,7 @@ fn numbers(list: &str) -> Vec<Name> {
         let (from, to) = item.trim().split_once('-').unwrap_or((item.trim(), item.trim()));
         Some((from.parse().ok()?, to.parse::<u32>().ok()?.min(HIGHEST)))
     };
-    list.split(',').filter_map(range).flat_map(|(from, to): (u32, u32)| from..=to).map(Name::Index).collect()
+    list.split(',').filter_map(range).flat_map(|(from, to): (u32, u32)| from..=to).map(Name::File).collect()
 }
 
 /// `all`, `none`, `void`, or a list of numbers, of `GPU:INSTANCE`, and of ids.
@@ -76,10 +82,14 @@ mod tests {
     #[test]
     fn environments_tell() {
         let is = |workload: &Workload, environment: &[u8]| held(workload, environment);
-        let indices = |list: &[u32]| Some(list.iter().copied().map(Name::Index).collect::<Vec<_>>());
-        assert_eq!(is(&job(), b"A=1\0SLURM_JOB_GPUS=0,2\0"), indices(&[0, 2]));
-        assert_eq!(is(&job(), b"SLURM_STEP_GPUS=1-3"), indices(&[1, 2, 3]));
-        assert_eq!(is(&job(), b"SLURM_JOB_GPUS=x,-,\xff"), indices(&[]));
+        let files = |list: &[u32]| Some(list.iter().copied().map(Name::File).collect::<Vec<_>>());
+        assert_eq!(is(&job(), b"A=1\0SLURM_JOB_GPUS=0,2\0"), files(&[0, 2]));
+        assert_eq!(is(&job(), b"SLURM_STEP_GPUS=1-3"), files(&[1, 2, 3]));
+        assert_eq!(is(&job(), b"SLURM_JOB_GPUS=x,-,\xff"), files(&[]));
+        assert_eq!(is(&job(), b"SLURM_JOB_GPUS=2\0CUDA_VISIBLE_DEVICES=0"), files(&[2]));
+        assert_eq!(is(&job(), b"CUDA_VISIBLE_DEVICES=MIG-1"), None, "his own");
+        let instances = vec![Name::Uuid("MIG-1".into()), Name::Uuid("MIG-2".into())];
+        assert_eq!(is(&job(), b"SLURM_JOB_GPUS=30,39\0CUDA_VISIBLE_DEVICES=MIG-1,MIG-2\0"), Some(instances));
         assert_eq!(is(&job(), b"NVIDIA_VISIBLE_DEVICES=all"), None);
         assert_eq!(is(&container(None), b"NVIDIA_VISIBLE_DEVICES=all"), Some(vec![Name::All]));
         assert_eq!(is(&container(Some("p")), b"NVIDIA_VISIBLE_DEVICES=all"), None);
@@ -92,7 +102,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_environment_is_read(list in "[0-9,:GPUMI a-z-]{0,60}", noise in any::<Vec<u8>>()) {
-            for name in ["SLURM_JOB_GPUS=", "NVIDIA_VISIBLE_DEVICES="] {
+            for name in ["SLURM_JOB_GPUS=", "NVIDIA_VISIBLE_DEVICES=", "SLURM_JOB_GPUS=0\0CUDA_VISIBLE_DEVICES="] {
                 let environment = [&noise[..], b"\0", name.as_bytes(), list.as_bytes()].concat();
                 for workload in [job(), container(None), container(Some("p"))] {
                     held(&workload, &environment);

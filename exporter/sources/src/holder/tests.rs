@@ -120,7 +120,7 @@ fn a_holder_is_known_once_it_tells_and_forgotten_when_it_is_gone() {
     let mut watch = Watch::new(vec![job()]);
     assert_eq!(watch.tick(), []);
     watch.environment("SLURM_JOB_GPUS=3\0");
-    let expected = [(Name::Index(3), job(), Authority::Slurm)];
+    let expected = [(Name::File(3), job(), Authority::Slurm)];
     assert_eq!(watch.tick(), expected);
     watch.environment("SLURM_JOB_GPUS=4\0");
     assert_eq!((0..9).map(|_| watch.tick()).next_back().unwrap(), expected, "it is not asked again");
