@@ -98,7 +98,8 @@ const USAGE: &str = "\
 | `meminfo` | memory in use | `<procfs>/meminfo` | as above |
 | `cgroup` | CPU time of each cgroup; its memory where there is a dram domain; its cpuset where there are several sockets; its limits under `--attribution.idle=requests` | v2: `cpu.stat`, `cgroup.events`, `memory.current`, `memory.stat`, `cpuset.cpus.effective`, `cpu.max`, `cpu.weight`, `memory.max`. v1: `cpuacct.usage`, `memory.usage_in_bytes`, `memory.stat`, `cpuset.effective_cpus`, `cpuset.cpus`, `cpu.cfs_quota_us`, `cpu.cfs_period_us`, `cpu.shares`, `memory.limit_in_bytes`. Without a memory controller: `cgroup.procs` and `<procfs>/PID/statm` | mount the host's `/sys` read-only and pass `--path.sysfs`, or pass `--path.cgroupfs` |
 
-The source `kubernetes` tells the names of pods: [kubernetes-names.md](kubernetes-names.md).
+The source `kubernetes` tells the names of pods: [kubernetes-names.md](kubernetes-names.md). The source `pod_resources` tells which of
+their containers hold which GPUs: [gpu.md](gpu.md#holders).
 
 What a Slurm job is called is in `<path.rootfs>/<slurm.jobs-folder>/<job_id>`, which a prolog writes, or in the environment of its
 processes (`<procfs>/PID/environ`), which root only may read: [slurm.md](slurm.md). A job whose folder is named by SLUID gets

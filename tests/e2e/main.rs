@@ -17,6 +17,7 @@ mod doctor;
 mod examples;
 mod golden;
 mod gpu;
+mod holders;
 mod http;
 mod otlp;
 mod pods;

@@ -8,6 +8,7 @@ use noether_core::reading::{Component, DomainReading, Quality, Role};
 use noether_core::workload::{Family, Workload};
 use noether_sources::cgroup::{CgroupTree, Options};
 use noether_sources::kubernetes::Kubernetes;
+use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::meminfo::Meminfo;
 use noether_sources::stat::{CpuTimes, Stat};
 use noether_sources::topology::Topology;
@@ -63,6 +64,7 @@ pub fn run(settings: &Settings) -> ExitCode {
     findings.push(memory(&machine));
     findings.push(cgroups(&machine, settings));
     findings.extend(pods(settings));
+    findings.push(holders(settings));
     findings.push(privileges());
     let text = match settings.format {
         Format::Text => text(&findings, measured),
@@ -287,6 +289,51 @@ fn pods(settings: &Settings) -> Vec<Finding> {
         ),
     });
     findings.collect()
+}
+
+/// Who tells which container holds which GPU, besides Slurm, device cgroups and environments.
+fn holders(settings: &Settings) -> Finding {
+    let finding = |state, detail, mend: Option<&str>| Finding {
+        kind: "holders",
+        name: "kubelet".into(),
+        state,
+        detail,
+        mend: mend.map(str::to_owned),
+    };
+    if settings.kubernetes.source == NameSource::Off {
+        let detail = "switched off by --kubernetes=off: without names of pods nothing can be joined";
+        return finding(State::Absent, detail.into(), None);
+    }
+    let socket = names::pod_resources_socket(settings);
+    let told = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
+        .map(|runtime| runtime.block_on(PodResources::probe(&socket)));
+    match told {
+        Ok(None) => finding(
+            State::Absent,
+            format!(
+                "nothing at {}: who holds a GPU is told by Slurm, device cgroups and environments alone",
+                socket.display()
+            ),
+            None,
+        ),
+        Ok(Some(Ok((devices, containers)))) => {
+            let detail = format!(
+                "{} gives {devices} GPUs or shares of one to {containers} containers",
+                socket.display()
+            );
+            finding(State::Ok, detail, None)
+        }
+        Ok(Some(Err(why))) | Err(why) => finding(
+            State::Warning,
+            why,
+            Some(
+                "run noether as root, and mount the socket's folder, not the socket: a kubelet that restarts makes a new one",
+            ),
+        ),
+    }
 }
 
 fn privileges() -> Finding {

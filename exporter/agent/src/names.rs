@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 
 use noether_core::roster::Names;
 use noether_core::workload::{Identity, Info, Key, Workload};
+use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::kubernetes::{Kubernetes, Options};
 
 use crate::node::node_name;
-use crate::settings::Settings;
+use crate::settings::{NameSource, Settings};
 
 /// Where the kubelet's Pods API is, below the host's root, and where its first version was documented to be.
 const PODS_API: &str = "var/lib/kubelet/pods-api/pods-api.sock";
 const FIRST_PODS_API: &str = "var/lib/kubelet/pods/kubelet.sock";
+
+/// Where the kubelet tells who holds which devices, below the host's root.
+const POD_RESOURCES: &str = "var/lib/kubelet/pod-resources/kubelet.sock";
 
 /// The port of every kubelet.
 const KUBELET: u16 = 10250;
@@ -45,6 +49,20 @@ impl<const N: usize> Names for InTurn<'_, N> {
 /// The names of pods, and the task that learns them; `None` where they are not wanted.
 pub fn kubernetes(settings: &Settings) -> Option<(Kubernetes, impl Future<Output = ()> + Send + 'static)> {
     Kubernetes::new(options(settings))
+}
+
+/// Who holds which GPUs as the kubelet tells it, and the task that asks; `None` without names of pods, by which it tells.
+pub fn pod_resources(
+    settings: &Settings,
+) -> Option<(PodResources, impl Future<Output = ()> + Send + 'static)> {
+    let wanted = settings.kubernetes.source != NameSource::Off;
+    wanted.then(|| PodResources::new(pod_resources_socket(settings)))
+}
+
+/// Where the kubelet tells it on this machine.
+pub fn pod_resources_socket(settings: &Settings) -> PathBuf {
+    let given = settings.kubernetes.pod_resources_socket.clone();
+    given.unwrap_or_else(|| settings.rootfs.join(POD_RESOURCES))
 }
 
 /// How names of pods are to be had on this machine.

@@ -75,8 +75,12 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
         bound.spawn(task);
         kubernetes
     });
+    let pod_resources = names::pod_resources(&settings).map(|(pod_resources, task)| {
+        bound.spawn(task);
+        pod_resources
+    });
     let crank = Crank::new(machine(&settings), settings, descriptors, Arc::clone(&board));
-    let crank = crank.with_kubernetes(kubernetes);
+    let crank = crank.with_kubernetes(kubernetes, pod_resources);
     let audience = Crowd { server: server.clone(), counted: plan.as_ref().map(Plan::counted) };
     let newest = Newest { published: Arc::clone(&published), server: server.clone(), hardware };
     let mut push = None;

@@ -16,6 +16,7 @@ use noether_core::workload::Workload;
 use noether_sources::cgroup::{CgroupTree, Options};
 use noether_sources::holder::Holders;
 use noether_sources::kubernetes::Kubernetes;
+use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::meminfo::Meminfo;
 use noether_sources::slurm::Jobs;
 use noether_sources::stat::{CpuTimes, Stat};
@@ -82,6 +83,7 @@ pub struct Crank {
     jobs: Jobs,
     holders: Holders,
     kubernetes: Option<Kubernetes>,
+    pod_resources: Option<PodResources>,
     topology: Topology,
     cpu: CpuTimes,
     usage: NodeUsage,
@@ -111,6 +113,7 @@ impl Crank {
             jobs: Jobs::new(&machine, &settings.jobs_folder),
             holders: Holders::new(&machine),
             kubernetes: None,
+            pod_resources: None,
             topology: Topology::read(&machine),
             cpu: CpuTimes::default(),
             usage: NodeUsage::default(),
@@ -130,10 +133,14 @@ impl Crank {
         crank
     }
 
-    /// The same, with names of pods.
+    /// The same, with names of pods, and with what the kubelet tells of who holds which GPU.
     #[must_use]
-    pub fn with_kubernetes(mut self, kubernetes: Option<Kubernetes>) -> Self {
-        self.kubernetes = kubernetes;
+    pub fn with_kubernetes(
+        mut self,
+        kubernetes: Option<Kubernetes>,
+        pod_resources: Option<PodResources>,
+    ) -> Self {
+        (self.kubernetes, self.pod_resources) = (kubernetes, pod_resources);
         self
     }
 
@@ -172,6 +179,12 @@ impl Crank {
         self.generation = Generation(self.generation.0 + 1);
         let acknowledged = audience.acknowledged(read);
         let publication = Publication { generation: self.generation, at, acknowledged };
+        let kubernetes = self.kubernetes.as_ref().map(|kubernetes| kubernetes as &dyn Names);
+        let names = InTurn([Some(&self.jobs as &dyn Names), kubernetes]);
+        let gpus = !self.meters.looks.is_empty();
+        if let Some(pod_resources) = &self.pod_resources {
+            hold(&mut self.holders, pod_resources, gpus, &names, at);
+        }
         let sample = Sample {
             at,
             domains: &self.meters.readings,
@@ -180,13 +193,11 @@ impl Crank {
             gpus: &self.meters.looks,
             holdings: self.holders.holdings(),
         };
-        let kubernetes = self.kubernetes.as_ref().map(|kubernetes| kubernetes as &dyn Names);
-        let names = InTurn([Some(&self.jobs as &dyn Names), kubernetes]);
         self.node.advance(&sample, &names, &publication, &mut page.snapshot);
         faults.iter().for_each(|error| once.warn(error));
         if let Some(tree) = &self.cgroups.source {
             self.jobs.ask(at, |id| tree.pids(id));
-            self.holders.ask(!self.meters.looks.is_empty(), |id| tree.pids(id));
+            self.holders.ask(gpus, at, |id| tree.pids(id), |id| tree.path_below(id));
         }
         let accounted = clock::now();
         self.tell(&mut page, &audience.facts());
@@ -275,6 +286,7 @@ impl Crank {
         vitals.sources.extend(self.meters.rows());
         vitals.sources.extend([&self.stat.row, &self.meminfo.row, &self.cgroups.row].map(Clone::clone));
         vitals.sources.extend(self.kubernetes.as_ref().and_then(Kubernetes::row));
+        vitals.sources.extend(self.pod_resources.as_ref().and_then(PodResources::row));
         vitals.stages.clear();
         vitals.stages.extend(self.stages);
         vitals.missed = self.missed;
@@ -286,6 +298,17 @@ impl Crank {
             page.grid.budgets = kubernetes.budgets();
         }
     }
+}
+
+/// Takes over what the kubelet tells of holders; it is asked where there are GPUs, and when a container has come.
+fn hold(holders: &mut Holders, pod_resources: &PodResources, gpus: bool, names: &dyn Names, at: Moment) {
+    if gpus {
+        pod_resources.want();
+    }
+    if holders.news() {
+        pod_resources.ring();
+    }
+    holders.join(&pod_resources.grants(), names, at);
 }
 
 /// How many descriptors cgroups may hold: what connections and everything else leave.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noether_core::attribution::IdlePolicy;
-use noether_core::gpu::{Clock, Device, Gauges, Holding, Instance, Look, Name, Process};
+use noether_core::gpu::{Authority, Clock, Device, Gauges, Holding, Instance, Look, Name, Process};
 use noether_core::ledger::{Publication, Terms};
 use noether_core::node::{Node, Policy};
 use noether_core::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Quality, Reading, Role};
@@ -64,6 +64,7 @@ fn device(number: u32) -> Arc<Device> {
         model: text(),
         driver: text(),
         pci: text(),
+        minor: None,
     })
 }
 
@@ -76,7 +77,7 @@ fn whole(processes: Vec<Process>) -> (u32, Vec<Instance>) {
 }
 
 fn held(number: u32, holder: &str) -> Holding {
-    Holding { device: Name::Index(number), holder: unit(holder) }
+    Holding { device: Name::Index(number), holder: unit(holder), by: Authority::Slurm }
 }
 
 struct Bench {
@@ -223,7 +224,8 @@ fn idle_by_what_is_held() {
         let used = Instance { slices: 1, processes: vec![process("a", None)], ..Instance::default() };
         (7, vec![used, Instance { slices: 2, uuid: "MIG-b".into(), ..Instance::default() }])
     };
-    bench.holdings = vec![Holding { device: Name::Uuid("MIG-b".into()), holder: unit("b") }];
+    bench.holdings =
+        vec![Holding { device: Name::Uuid("MIG-b".into()), holder: unit("b"), by: Authority::Kubelet }];
     bench.tick(1, &[(device(0), at(0), parts())]);
     bench.tick(10, &[(device(0), at(1000), parts())]);
     bench.tick(1, &[]);

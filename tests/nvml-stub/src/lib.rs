@@ -111,6 +111,9 @@ functions! {
     /// Where it is plugged in.
     fn nvmlDeviceGetPciInfo_v3(device: ffi::nvmlDevice_t, pci: *mut ffi::nvmlPciInfo_t)
         |state| of_device(state, device, "nvmlDeviceGetPciInfo_v3", |gpu| fill(pci, answer::pci(&gpu.pci)));
+    /// The number of its device file.
+    fn nvmlDeviceGetMinorNumber(device: ffi::nvmlDevice_t, minor: *mut c_uint)
+        |state| of_device(state, device, "nvmlDeviceGetMinorNumber", |gpu| fill(minor, support(gpu.minor)?));
     /// Energy in millijoules since the driver was loaded.
     fn nvmlDeviceGetTotalEnergyConsumption(device: ffi::nvmlDevice_t, energy: *mut c_ulonglong)
         |state| of_device(state, device, "nvmlDeviceGetTotalEnergyConsumption", |gpu| fill(energy, support(gpu.energy_mj)?));

@@ -35,6 +35,8 @@ pub struct Gpu {
     pub name: String,
     /// As `00000000:3B:00.0`.
     pub pci: String,
+    /// The number of its device file: `/dev/nvidia3`. It need not be its index.
+    pub minor: Option<u32>,
     /// The energy counter.
     pub energy_mj: Option<u64>,
     /// Power now; also the average where there is none of its own.
@@ -139,6 +141,7 @@ impl Gpu {
             uuid: format!("GPU-0000000{index}-1111-2222-3333-444444444444"),
             name: "NVIDIA A100-SXM4-40GB".to_owned(),
             pci: format!("00000000:{:02X}:00.0", 0x17 + index),
+            minor: Some(index),
             energy_mj: Some(1_000_000),
             power_mw: Some(60_000),
             average_mw: Some(61_000),

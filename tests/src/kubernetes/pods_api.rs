@@ -6,20 +6,17 @@ use std::future::{Ready, ready};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, ServerStreamingService, UnaryService};
 use tonic::{Response, Status, body::Body};
 
 use super::cluster::{Cluster, Kind};
+use super::grpc::{Raw, serve};
 use super::pod::Message;
 use super::server::Server;
 
@@ -42,21 +39,10 @@ impl PodsApi {
     }
 
     fn with(socket: &Path, package: &'static str, cluster: &Cluster, code: Option<tonic::Code>) -> Self {
-        fs::create_dir_all(socket.parent().expect("a folder")).expect("the socket's folder");
-        let listener = std::os::unix::net::UnixListener::bind(socket).expect("the socket");
-        listener.set_nonblocking(true).expect("a socket that does not block");
         let cluster = cluster.clone();
-        let server = Server::run(move || async move {
-            let listener = UnixListener::from_std(listener).expect("the socket");
-            while let Ok((stream, _)) = listener.accept().await {
-                let (cluster, connection) = (cluster.clone(), cluster.connect());
-                let service =
-                    service_fn(move |request| answer(cluster.clone(), connection, package, code, request));
-                tokio::spawn(async move {
-                    let served = http2::Builder::new(TokioExecutor::new());
-                    let _ = served.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
+        let server = serve(socket, move || {
+            let (cluster, connection) = (cluster.clone(), cluster.connect());
+            move |request| answer(cluster.clone(), connection, package, code, request)
         });
         Self { socket: socket.to_owned(), _server: server }
     }
@@ -148,45 +134,6 @@ fn event(kind: u64, pod: &[u8]) -> Bytes {
         event.bytes(2, pod);
     }
     event.0.into()
-}
-
-/// Messages as their bytes.
-#[derive(Clone, Copy, Debug)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        to.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let length = from.remaining();
-        Ok(Some(from.copy_to_bytes(length)))
-    }
 }
 
 /// A socket on which somebody listens who never says a word.

@@ -155,6 +155,8 @@ pub struct Kubernetes {
     pub source: NameSource,
     /// `--kubernetes.pods-api-socket`
     pub pods_api_socket: Option<PathBuf>,
+    /// `--kubernetes.pod-resources-socket`
+    pub pod_resources_socket: Option<PathBuf>,
     /// `--kubernetes.kubelet-url`
     pub kubelet_url: Option<String>,
     /// `--kubernetes.kubelet-ca-file`
@@ -179,6 +181,7 @@ impl Kubernetes {
         Ok(Self {
             source: layers.one("kubernetes", choice)?,
             pods_api_socket: layers.optional("kubernetes.pods-api-socket", value::path)?,
+            pod_resources_socket: layers.optional("kubernetes.pod-resources-socket", value::path)?,
             kubelet_url: layers.optional("kubernetes.kubelet-url", value::url)?,
             kubelet_ca_file: layers.optional("kubernetes.kubelet-ca-file", value::path)?,
             api_url: layers.optional("kubernetes.api-url", value::url)?,

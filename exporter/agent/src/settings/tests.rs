@@ -83,6 +83,7 @@ fn the_defaults_are_those_of_the_design() {
         kubernetes: Kubernetes {
             source: NameSource::Auto,
             pods_api_socket: None,
+            pod_resources_socket: None,
             kubelet_url: None,
             kubelet_ca_file: None,
             api_url: None,

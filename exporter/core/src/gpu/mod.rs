@@ -29,6 +29,8 @@ pub struct Device {
     pub driver: Arc<str>,
     /// The PCI address, as `0000:3b:00.0`; empty for what is not on PCI.
     pub pci: Arc<str>,
+    /// The number of its device file, where its driver gives it one of its own: `/dev/nvidia0`.
+    pub minor: Option<u32>,
 }
 
 /// What is measured of a device besides its energy; `None` where it does not tell.
@@ -107,6 +109,22 @@ pub struct Holding {
     pub device: Name,
     /// To whom.
     pub holder: Arc<Workload>,
+    /// Who says so.
+    pub by: Authority,
+}
+
+/// Who tells of holders, the nearest to the truth first. Of one device, only what the nearest says counts: what stands in an
+/// environment may have come with an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Authority {
+    /// The kubelet, which gives devices away.
+    Kubelet,
+    /// Slurm, which does.
+    Slurm,
+    /// What the kernel lets a container open.
+    DeviceCgroup,
+    /// What a container's environment asks its runtime for.
+    Environment,
 }
 
 /// How schedulers and runtimes name devices.
@@ -120,16 +138,39 @@ pub enum Name {
     Instance(u32, u32),
     /// By the id of a device, or of an instance.
     Uuid(Arc<str>),
+    /// By the number of its device file; of a device in instances that says nothing.
+    Minor(u32),
+    /// By the number at the end of its device file's name: that, or for want of one its place among the cards, whose render
+    /// nodes count from 128 on.
+    File(u32),
+    /// By its PCI address.
+    Pci(Arc<str>),
+    /// By the name of its folder, as `card1`.
+    Card(Arc<str>),
+    /// All instances of the device with this number whose profile begins so, without its dots: `1g` or `1g5gb`.
+    Profile(u32, Arc<str>),
 }
 
+/// <https://docs.kernel.org/gpu/drm-uapi.html#render-nodes>
+const RENDER_NODES: u32 = 128;
+
 impl Name {
-    /// Whether it names this instance of the device, or the device itself.
-    fn covers(&self, device: &Device, place: usize, instance: &Instance) -> bool {
+    /// Whether it names this instance of the look's device, or the device itself.
+    fn covers(&self, look: &Look, place: usize, instance: &Instance) -> bool {
+        let device = &look.device;
         match self {
             Self::All => true,
             Self::Index(index) => *index == device.index,
             Self::Instance(index, own) => *index == device.index && u32::try_from(place) == Ok(*own),
             Self::Uuid(uuid) => *uuid == device.uuid || *uuid == instance.uuid,
+            Self::Minor(minor) => device.minor == Some(*minor) && look.slices == 0,
+            Self::File(number) => match device.minor {
+                Some(minor) => minor == *number,
+                None => [Some(*number), number.checked_sub(RENDER_NODES)].contains(&Some(device.index)),
+            },
+            Self::Pci(address) => *address == device.pci,
+            Self::Card(name) => *name == device.gpu,
+            Self::Profile(minor, profile) => device.minor == Some(*minor) && instance.is_of(profile),
         }
     }
 }
@@ -225,11 +266,13 @@ impl Look {
         (method, shares)
     }
 
-    /// The holders of each instance.
+    /// The holders of each instance. Who holds several shares of one is named as often.
     fn holders<'a>(&self, holdings: &'a [Holding]) -> Vec<Vec<&'a Workload>> {
         let of = |(place, instance)| {
-            let covers = |holding: &&Holding| holding.device.covers(&self.device, place, instance);
-            holdings.iter().filter(covers).map(|holding| &*holding.holder).collect()
+            let covers = |holding: &&Holding| holding.device.covers(self, place, instance);
+            let nearest = holdings.iter().filter(covers).map(|holding| holding.by).min();
+            let counts = |holding: &&Holding| Some(holding.by) == nearest && covers(holding);
+            holdings.iter().filter(counts).map(|holding| &*holding.holder).collect()
         };
         self.instances.iter().enumerate().map(of).collect()
     }
@@ -281,6 +324,12 @@ impl Look {
 }
 
 impl Instance {
+    /// Whether its profile begins so, dots left out.
+    fn is_of(&self, profile: &str) -> bool {
+        let mut own = self.profile.chars().filter(|letter| *letter != '.');
+        !self.profile.is_empty() && profile.chars().all(|letter| own.next() == Some(letter))
+    }
+
     /// Splits `whole` among those who used the instance; tells by what.
     fn split_use<'a>(
         &'a self,

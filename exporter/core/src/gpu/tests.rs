@@ -25,7 +25,8 @@ fn device() -> Arc<Device> {
         uuid: text(),
         model: text(),
         driver: text(),
-        pci: text(),
+        pci: "0000:3b:00.0".into(),
+        minor: Some(4),
     })
 }
 
@@ -58,7 +59,11 @@ fn part(slices: u32, utilisation: Option<f64>, processes: Vec<Process>) -> Insta
 }
 
 fn held(device: Name, holder: &str) -> Holding {
-    Holding { device, holder: unit(holder) }
+    said(device, holder, Authority::Kubelet)
+}
+
+fn said(device: Name, holder: &str, by: Authority) -> Holding {
+    Holding { device, holder: unit(holder), by }
 }
 
 /// Each one's part in thousandths, nobody's as `-`.
@@ -165,6 +170,64 @@ fn several_looks_count_by_time_and_by_how_busy_the_device_was() {
     assert_eq!(devices.utilisation(), Some(0.8));
     devices.clear(&device().domain);
     assert_eq!(devices.utilisation(), None);
+}
+
+#[test]
+fn a_device_goes_by_many_names() {
+    let of = |look: &Look, device: Name| thousandths(&look.shares(&[held(device, "a")]).1.held);
+    let (whole, all) = (whole(vec![]), parts(&[("a", 1000)]));
+    for device in [Name::Minor(4), Name::File(4), Name::Pci("0000:3b:00.0".into()), Name::Card("0".into())] {
+        assert_eq!(of(&whole, device), all);
+    }
+    for device in
+        [Name::Minor(0), Name::Pci("".into()), Name::Uuid("x".into()), Name::Profile(4, "1g".into())]
+    {
+        assert_eq!(of(&whole, device.clone()), parts(&[("-", 1000)]), "{device:?}");
+    }
+    let named = |slices, profile: &str| Instance { profile: profile.into(), ..part(slices, None, vec![]) };
+    let cut =
+        look(7, vec![named(1, "1g.5gb"), named(1, "1g.10gb"), named(2, "2g.10gb"), named(3, "3g.20gb")]);
+    assert_eq!(
+        of(&cut, Name::Profile(4, "1g5gb".into())),
+        parts(&[("a", 143), ("-", 143), ("-", 286), ("-", 429)])
+    );
+    let both = parts(&[("a", 143), ("a", 143), ("-", 286), ("-", 429)]);
+    assert_eq!(of(&cut, Name::Profile(4, "1g".into())), both);
+    let mut card = whole;
+    card.device = Arc::new(Device { minor: None, index: 2, ..(*card.device).clone() });
+    for (number, expected) in [(2, "a"), (130, "a"), (4, "-"), (0, "-"), (128, "-")] {
+        assert_eq!(of(&card, Name::File(number)), parts(&[(expected, 1000)]), "{number}");
+    }
+    // Its file is open to whoever has any of its instances.
+    assert!(of(&cut, Name::Minor(4)).iter().all(|(name, _)| name == "-"));
+}
+
+#[test]
+fn the_nearest_authority_counts_for_each_device_and_a_share_as_often_as_it_is_held() {
+    let holdings = [
+        said(Name::All, "image", Authority::Environment),
+        said(Name::Index(0), "job", Authority::Slurm),
+        said(Name::Minor(4), "twice", Authority::Kubelet),
+        said(Name::Minor(4), "twice", Authority::Kubelet),
+        said(Name::Index(0), "once", Authority::Kubelet),
+    ];
+    let shares = |holdings| {
+        let mut sums = std::collections::BTreeMap::new();
+        for (name, part) in thousandths(&whole(vec![]).shares(holdings).1.held) {
+            *sums.entry(name).or_insert(0) += part;
+        }
+        sums.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(shares(&holdings), parts(&[("once", 333), ("twice", 666)]));
+    assert_eq!(shares(&holdings[..2]), parts(&[("job", 1000)]));
+    assert_eq!(shares(&holdings[..1]), parts(&[("image", 1000)]));
+    // An instance that nobody nearer speaks of goes by who does.
+    let cut = look(7, vec![part(3, None, vec![]), part(4, None, vec![])]);
+    let holdings = [
+        said(Name::All, "image", Authority::Environment),
+        said(Name::Instance(0, 1), "a", Authority::Kubelet),
+    ];
+    assert_eq!(thousandths(&cut.shares(&holdings).1.held), parts(&[("image", 429), ("a", 571)]));
 }
 
 fn any_process() -> impl Strategy<Value = Process> {

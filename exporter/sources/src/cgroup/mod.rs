@@ -19,7 +19,9 @@ mod tests;
 mod tree;
 mod watch;
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -190,6 +192,12 @@ impl CgroupTree {
         let taken = self.slots.cgroups.get(id as usize).is_some_and(|cgroup| cgroup.present);
         let held = self.slots.held(id).filter(|_| taken);
         held.map(|held| self.full_path(held.node, held.unified)).unwrap_or_default()
+    }
+
+    /// Where the cgroup is below the root of its hierarchy; empty for an unknown id.
+    pub fn path_below(&self, id: CgroupId) -> PathBuf {
+        let node = self.slots.held(id).map(|held| self.tree.path(held.node));
+        node.map(|path| PathBuf::from(OsString::from_vec(path))).unwrap_or_default()
     }
 
     fn full_path(&self, node: NodeId, unified: bool) -> PathBuf {

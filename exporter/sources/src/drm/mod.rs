@@ -155,6 +155,8 @@ impl Card {
             model: text(&folder.join(kind.names.1)).unwrap_or_else(|| ids(&folder)).into(),
             driver: kind.name.into(),
             pci: pci.into(),
+            // Its files in /dev/dri are numbered across drivers, and are called by its name.
+            minor: None,
         };
         Some(Self { device: Arc::new(device), folder, hwmon, file, looked: None })
     }

@@ -1,6 +1,7 @@
 //! Names of pods and their containers: from the kubelet's Pods API, the kubelet's `/pods`, or the API server.
 //!
-//! A task of its own follows the first of them that answers and keeps a table; the tick only looks things up in it.
+//! A task of its own follows the first of them that answers and keeps a table; the tick only looks things up in it. Which
+//! container was given which GPU is asked elsewhere: [`pod_resources`].
 
 mod api;
 mod budget;
@@ -13,6 +14,7 @@ mod object;
 mod owner;
 mod pause;
 mod pod;
+pub mod pod_resources;
 mod pods_api;
 mod search;
 mod table;

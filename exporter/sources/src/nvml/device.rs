@@ -76,6 +76,7 @@ impl Gpu {
             model: handle.name().unwrap_or_default().into(),
             driver: driver.into(),
             pci: pci.map(|pci| address(&pci.bus_id)).unwrap_or_default().into(),
+            minor: handle.minor_number().ok(),
         };
         Self {
             device: Arc::new(device),

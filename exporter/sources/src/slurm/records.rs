@@ -4,14 +4,14 @@
 //! likes; only who owns the process is the kernel's word. So the file counts first, word by word, and the environment of
 //! a process must fit its owner and what is known for certain.
 
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use noether_core::workload::{Info, JobId, Key, Workload};
-use rustix::fs::OFlags;
+
+use crate::file::beginning;
 
 /// The label `scheduler`.
 pub(super) const SCHEDULER: &str = "slurm";
@@ -117,7 +117,7 @@ impl Records {
     }
 
     fn file(&self, name: &str) -> Option<Variables> {
-        Some(Variables::of_file(read(&self.folder.join(name), LONGEST_FILE)?))
+        Some(Variables::of_file(beginning(&self.folder.join(name), LONGEST_FILE)?))
     }
 
     /// What a process tells, if it can be believed.
@@ -128,7 +128,7 @@ impl Records {
         if certain.uid.as_ref().is_some_and(|uid| *uid != owner) {
             return None;
         }
-        let environment = Variables::of_process(read(&folder.join("environ"), LONGEST_ENVIRONMENT)?);
+        let environment = Variables::of_process(beginning(&folder.join("environ"), LONGEST_ENVIRONMENT)?);
         let number = id(environment.of(NUMBER)?)?;
         let file = if certain.number.is_none() { self.file(&number) } else { None };
         let number = Some(certain.number.clone().unwrap_or(number));
@@ -230,17 +230,6 @@ fn tidy(value: &[u8]) -> Option<Arc<str>> {
     let text = Some(text.trim()).filter(|text| !text.is_empty() && *text != "(null)")?;
     let fit = |c: char| if unfit(c) { char::REPLACEMENT_CHARACTER } else { c };
     Some(text.chars().map(fit).take(LONGEST_NAME).collect::<String>().into())
-}
-
-/// The first `most` bytes of a regular file. Whatever is wrong with it, it tells nothing: no record is no error.
-fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
-    // NONBLOCK: a fifo is opened at once, and then turned down.
-    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(nonblock).open(path).ok()?;
-    let mut content = Vec::new();
-    file.metadata().ok()?.is_file().then_some(())?;
-    file.take(most).read_to_end(&mut content).ok()?;
-    Some(content)
 }
 
 #[cfg(test)]

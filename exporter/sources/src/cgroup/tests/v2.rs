@@ -320,7 +320,9 @@ fn memory_is_the_working_set_or_the_processes() {
     assert_eq!(memory("slice/w3"), None);
     assert_eq!(memory("other"), None, "bears no workload");
     assert_eq!(watch.faults.len(), 2, "w3 is told, at both of its first looks: {:?}", watch.faults);
-    assert_eq!(watch.tree.pids(watch.find(&all, "slice/w2").unwrap().0), [7, 8, 9]);
+    let id = watch.find(&all, "slice/w2").unwrap().0;
+    assert_eq!(watch.tree.pids(id), [7, 8, 9]);
+    assert_eq!(watch.tree.path_below(id).to_str(), Some("slice/w2"));
     host.write("cg/slice/w1/memory.current", "6000\n");
     assert_eq!(watch.see("slice/w1").unwrap().1.memory, Some(4000));
     watch.tree.want_memory(false);

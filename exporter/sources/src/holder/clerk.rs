@@ -1,0 +1,206 @@
+//! The thread that looks up what workloads hold. Whoever reads memory of other processes may have to wait: a process in the
+//! middle of a page fault on a network file system, or one that means to, answers when it pleases. The tick does not wait.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread;
+
+use noether_core::gpu::{Authority, Name};
+use noether_core::sample::CgroupId;
+use noether_core::workload::Workload;
+
+use super::{device_list, environment};
+use crate::file::beginning;
+
+/// So many processes of a workload are asked at a time.
+const MOST_PROCESSES: usize = 16;
+
+/// So much of an environment, or of a list, is read.
+const LONGEST: u64 = 1 << 20;
+
+/// What does a workload hold?
+#[derive(Debug)]
+pub(super) struct Question {
+    /// Its cgroup, and where that is below the root of its hierarchy.
+    pub(super) id: CgroupId,
+    pub(super) path: PathBuf,
+    pub(super) workload: Arc<Workload>,
+    /// Its processes.
+    pub(super) pids: Vec<u32>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) id: CgroupId,
+    pub(super) workload: Arc<Workload>,
+    pub(super) found: Found,
+}
+
+/// Devices, with who says so; whether that is all there will be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) devices: Vec<(Name, Authority)>,
+    pub(super) complete: bool,
+}
+
+/// Where it is looked.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    pub(super) procfs: PathBuf,
+    /// The hierarchy of device cgroups, where there is one.
+    pub(super) devices: PathBuf,
+}
+
+impl Records {
+    /// What a workload holds: for Slurm, what that gave it; else what the kernel lets it open; else what it asked for.
+    pub(super) fn look_up(&self, workload: &Workload, path: &Path, pids: &[u32]) -> Found {
+        let by = |authority| move |device: Name| (device, authority);
+        let is_job = matches!(workload, Workload::Job { .. });
+        let said = || self.environment(workload, pids);
+        if let Some(names) = if is_job { said() } else { None } {
+            return Found { devices: names.into_iter().map(by(Authority::Slurm)).collect(), complete: true };
+        }
+        if let Some(names) = self.device_list(path) {
+            // A runtime may allow devices a moment after it has made the cgroup.
+            let complete = !names.is_empty();
+            let mut devices: Vec<_> = names.into_iter().map(by(Authority::DeviceCgroup)).collect();
+            // All instances of a device have its file; only the environment tells which of them are meant.
+            let of_instance = |name: &Name| match name {
+                Name::Instance(..) => true,
+                Name::Uuid(id) => id.starts_with("MIG-"),
+                _ => false,
+            };
+            let instances = if is_job || !complete { None } else { said() };
+            let instances = instances.into_iter().flatten().filter(of_instance);
+            devices.extend(instances.map(by(Authority::Environment)));
+            return Found { devices, complete };
+        }
+        let names = if is_job { None } else { said() };
+        let complete = names.is_some();
+        let devices = names.into_iter().flatten().map(by(Authority::Environment)).collect();
+        Found { devices, complete }
+    }
+
+    fn environment(&self, workload: &Workload, pids: &[u32]) -> Option<Vec<Name>> {
+        let environ = |pid: &u32| beginning(&self.procfs.join(pid.to_string()).join("environ"), LONGEST);
+        let contents = pids.iter().take(MOST_PROCESSES).filter_map(environ);
+        contents.into_iter().find_map(|content| environment::held(workload, &content))
+    }
+
+    fn device_list(&self, path: &Path) -> Option<Vec<Name>> {
+        let list = beginning(&self.devices.join(path).join("devices.list"), LONGEST)?;
+        device_list::allowed(&String::from_utf8_lossy(&list))
+    }
+}
+
+/// The ends of a conversation with the thread, which ends with it.
+#[derive(Debug)]
+pub(super) struct Clerk {
+    questions: SyncSender<Question>,
+    answers: Receiver<Answer>,
+}
+
+impl Clerk {
+    /// Starts the thread; at most `capacity` questions wait for it.
+    pub(super) fn start(records: Records, capacity: usize) -> io::Result<Self> {
+        let (questions, asked) = sync_channel::<Question>(capacity);
+        let (answer, answers) = channel();
+        thread::Builder::new().name("holders".into()).spawn(move || {
+            for Question { id, path, workload, pids } in asked {
+                let found = records.look_up(&workload, &path, &pids);
+                if answer.send(Answer { id, workload, found }).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { questions, answers })
+    }
+
+    /// Asks; `false` where too many questions are waiting.
+    pub(super) fn ask(&self, question: Question) -> bool {
+        self.questions.try_send(question).is_ok()
+    }
+
+    /// An answer that has come.
+    pub(super) fn answer(&self) -> Option<Answer> {
+        self.answers.try_recv().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use noether_core::workload::JobId;
+    use std::fs;
+
+    struct Fixture {
+        _root: tempfile::TempDir,
+        records: Records,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let records = Records { procfs: root.path().join("proc"), devices: root.path().join("devices") };
+            Self { _root: root, records }
+        }
+
+        fn environment(&self, pid: u32, content: &str) {
+            let folder = self.records.procfs.join(pid.to_string());
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("environ"), content).unwrap();
+        }
+
+        fn list(&self, path: &str, content: &str) {
+            let folder = self.records.devices.join(path);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("devices.list"), content).unwrap();
+        }
+
+        fn found(&self, workload: &Workload) -> (Vec<(Name, Authority)>, bool) {
+            let Found { devices, complete } = self.records.look_up(workload, Path::new("docker/c"), &[7, 8]);
+            (devices, complete)
+        }
+    }
+
+    #[test]
+    fn the_kernels_word_counts_before_the_containers_own() {
+        let (fixture, container) =
+            (Fixture::new(), Workload::Container { id: "c".into(), runtime: "docker", pod: None });
+        assert_eq!(fixture.found(&container), (vec![], false));
+        fixture.environment(8, "NVIDIA_VISIBLE_DEVICES=all\0");
+        assert_eq!(fixture.found(&container), (vec![(Name::All, Authority::Environment)], true));
+        fixture.list("docker/c", "a *:* rwm\n");
+        assert_eq!(
+            fixture.found(&container),
+            (vec![(Name::All, Authority::Environment)], true),
+            "it is privileged"
+        );
+        fixture.list("docker/c", "c 1:3 rwm\n");
+        assert_eq!(fixture.found(&container), (vec![], false), "as its image says, but it was given none");
+        fixture.list("docker/c", "c 195:2 rw\n");
+        assert_eq!(fixture.found(&container), (vec![(Name::Minor(2), Authority::DeviceCgroup)], true));
+        fixture.environment(8, "NVIDIA_VISIBLE_DEVICES=MIG-1,0:2,3,GPU-4\0");
+        let expected = vec![
+            (Name::Minor(2), Authority::DeviceCgroup),
+            (Name::Uuid("MIG-1".into()), Authority::Environment),
+            (Name::Instance(0, 2), Authority::Environment),
+        ];
+        assert_eq!(fixture.found(&container), (expected, true));
+    }
+
+    #[test]
+    fn slurms_word_counts_before_the_kernels() {
+        let (fixture, job) =
+            (Fixture::new(), Workload::Job { scheduler: "slurm", id: JobId::Number("7".into()), user: None });
+        fixture.environment(7, "NVIDIA_VISIBLE_DEVICES=all\0");
+        assert_eq!(fixture.found(&job), (vec![], false));
+        fixture.list("docker/c", "c 195:1 rw\n");
+        assert_eq!(fixture.found(&job), (vec![(Name::Minor(1), Authority::DeviceCgroup)], true));
+        fixture.environment(8, "SLURM_JOB_GPUS=3\0");
+        assert_eq!(fixture.found(&job), (vec![(Name::File(3), Authority::Slurm)], true));
+    }
+}
