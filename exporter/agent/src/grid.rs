@@ -11,6 +11,7 @@ use noether_exposition::prometheus;
 
 use crate::grid_board::GridBoard;
 use crate::http::{Format, Server, Show};
+use crate::sandbox::Sandbox;
 use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::vitals::Process;
@@ -51,9 +52,10 @@ fn serve(settings: &Settings) -> Result<(), Trouble> {
     let process = Process::new(raise_descriptor_limit());
     let board = Arc::new(GridBoard::new(settings, Command::Grid)?);
     let bound = Bound::new(settings)?;
+    let mut sandbox = Sandbox::begin(settings, Command::Grid, &bound.files())?;
     let page = Arc::new(Page { board: Arc::clone(&board), process, server: OnceLock::new() });
     let server = bound.server(settings, "Noether: the grid".into(), Arc::clone(&page) as _);
     // It is empty: nobody else sets it.
     let _ = page.server.set(server.clone());
-    bound.serve(&server, &board, || Ok(()))
+    bound.serve(&server, &board, || sandbox.complete())
 }

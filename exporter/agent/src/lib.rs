@@ -10,6 +10,7 @@ pub mod meters;
 pub mod names;
 pub mod node;
 pub mod published;
+pub mod sandbox;
 pub mod serve;
 pub mod settings;
 pub mod slow;

@@ -11,6 +11,7 @@ use noether_sources::Machine;
 use crate::grid_board::GridBoard;
 use crate::http::{Facts, Server};
 use crate::published::Published;
+use crate::sandbox::Sandbox;
 use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::tick::{Audience, Crank};
@@ -36,6 +37,7 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
     let descriptors = raise_descriptor_limit();
     let board = Arc::new(GridBoard::new(&settings, Command::Node)?);
     let bound = Bound::new(&settings)?;
+    let mut sandbox = Sandbox::begin(&settings, Command::Node, &bound.files())?;
     let published = Arc::new(Published::default());
     let name = format!("Noether on {}", node_name(&settings));
     let server = bound.server(&settings, name, Arc::clone(&published) as _);
@@ -49,7 +51,8 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
     bound.serve(&server, &board, || {
         // It ends with the process: nothing is kept that would have to be saved.
         let tick = move || crank.run(&published, &audience);
-        thread::Builder::new().name("tick".into()).spawn(tick).map(drop)
+        thread::Builder::new().name("tick".into()).spawn(tick)?;
+        sandbox.complete()
     })
 }
 

@@ -148,6 +148,7 @@ const WORKLOAD: &str = "Workloads";
 const ATTRIBUTION: &str = "Attribution";
 const GRID: &str = "Grid";
 const CARBON: &str = "Prices and budgets";
+const SECURITY: &str = "Security";
 const LOG: &str = "Log";
 
 const SWITCH: Kind = Kind::Choice(names::<Switch>);
@@ -159,6 +160,8 @@ const NODE: &[Command] = &[Command::Node];
 const SERVERS: &[Command] = &[Command::Node, Command::Grid];
 const ONLY_GRID: &[Command] = &[Command::Grid];
 const PRINTERS: &[Command] = &[Command::Doctor, Command::Zones];
+/// Those that give up what they do not need.
+const CONFINED: &[Command] = &[Command::Node, Command::Grid, Command::Doctor];
 /// Those that look at this machine.
 const LOCAL: &[Command] = &[Command::Node, Command::Doctor];
 
@@ -192,6 +195,9 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(SAMPLE, "sample.interval", Kind::Duration, Preset::Value("1s"),
         "Time between two ticks, at least 100ms: finer energy readings leak secrets (PLATYPUS, CVE-2020-8694).")
         .only(NODE),
+    Flag::new(SAMPLE, "ledger.granularity", Kind::Form("ENERGY"), Preset::Value("1uJ"),
+        "The step in which energy is shown, as in 1mJ, 100mJ or 1J, up to 1000J: rounded down, the rest is pending. See docs/security.md.")
+        .only(LOCAL),
 ];
 
 /// What stands after the meters in the table.
@@ -263,6 +269,9 @@ const AFTER_METERS: &[Flag] = &[
     Flag::new(CARBON, "budget", Kind::Pairs, Preset::Derived("none"),
         "An energy or carbon budget, as in \"namespace=ml energy-kwh=500 carbon-kg=100 period=month\"; see docs/budgets.md.")
         .repeatable().only(ONLY_GRID),
+    Flag::new(SECURITY, "security.sandbox", SWITCH, Preset::Value("auto"),
+        "Whether to give up, after the start, capabilities and files that are not needed; auto: as far as the kernel and what is read allow; on: all of it, or it does not start. See docs/security.md.")
+        .only(CONFINED),
     Flag::new(LOG, "log.format", FORMAT, Preset::Value("text"), "How log lines are written.").only(SERVERS),
     Flag::new(LOG, "log.level", Kind::Choice(names::<LogLevel>), Preset::Value("info"),
         "The least severity that is logged.").only(SERVERS),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use noether_core::budget::Budget;
 use noether_core::carbon::Pue;
+use noether_core::granularity::Granularity;
 use noether_core::grid::SocialCost;
 use noether_core::ledger::Terms;
 use noether_core::node::Policy;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub rootfs: PathBuf,
     /// `--sample.interval`, 100 ms or more.
     pub sample_interval: Duration,
+    /// `--ledger.granularity`
+    pub granularity: Granularity,
     /// `--meter.<name>`, in the order of the meters' table.
     pub meters: Vec<(&'static str, Switch)>,
     /// `--nvml.library`
@@ -83,6 +86,8 @@ pub struct Settings {
     pub social_costs: Vec<SocialCost>,
     /// `--budget`, each subject and period at most once.
     pub budgets: Vec<Budget>,
+    /// `--security.sandbox`
+    pub sandbox: Switch,
     /// `--log.format`
     pub log_format: Format,
     /// `--log.level`
@@ -108,6 +113,7 @@ impl Settings {
             sysfs,
             rootfs: layers.one("path.rootfs", value::path)?,
             sample_interval: layers.one("sample.interval", value::interval)?,
+            granularity: layers.one("ledger.granularity", value::granularity)?,
             meters: meters(layers)?,
             nvml_library: layers.one("nvml.library", value::path)?,
             linger: layers.one("workload.linger", duration)?,
@@ -124,6 +130,7 @@ impl Settings {
             usd_per_kwh: layers.optional("energy.price", value::usd)?,
             social_costs: social_costs(layers)?,
             budgets: budget::budgets(layers)?,
+            sandbox: layers.one("security.sandbox", choice)?,
             log_format: layers.one("log.format", choice)?,
             log_level: layers.one("log.level", choice)?,
         })
@@ -138,6 +145,7 @@ impl Settings {
             idle: self.idle,
             floors: self.idle_watts.clone(),
             identity_timeout: self.identity_timeout,
+            granularity: self.granularity,
         }
     }
 }
