@@ -52,10 +52,10 @@ fn serve(settings: &Settings) -> Result<(), Trouble> {
     let process = Process::new(raise_descriptor_limit());
     let board = Arc::new(GridBoard::new(settings, Command::Grid)?);
     let bound = Bound::new(settings)?;
-    let mut sandbox = Sandbox::begin(settings, Command::Grid, &bound.files())?;
+    let mut sandbox = Sandbox::begin(settings, Command::Grid, &bound.files()).map_err(Trouble::Misuse)?;
     let page = Arc::new(Page { board: Arc::clone(&board), process, server: OnceLock::new() });
     let server = bound.server(settings, "Noether: the grid".into(), Arc::clone(&page) as _);
     // It is empty: nobody else sets it.
     let _ = page.server.set(server.clone());
-    bound.serve(&server, &board, || sandbox.complete())
+    bound.serve(&server, &board, || sandbox.complete().map_err(Trouble::Misuse))
 }

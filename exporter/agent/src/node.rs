@@ -37,7 +37,7 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
     let descriptors = raise_descriptor_limit();
     let board = Arc::new(GridBoard::new(&settings, Command::Node)?);
     let bound = Bound::new(&settings)?;
-    let mut sandbox = Sandbox::begin(&settings, Command::Node, &bound.files())?;
+    let mut sandbox = Sandbox::begin(&settings, Command::Node, &bound.files()).map_err(Trouble::Misuse)?;
     let published = Arc::new(Published::default());
     let name = format!("Noether on {}", node_name(&settings));
     let server = bound.server(&settings, name, Arc::clone(&published) as _);
@@ -52,7 +52,7 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
         // It ends with the process: nothing is kept that would have to be saved.
         let tick = move || crank.run(&published, &audience);
         thread::Builder::new().name("tick".into()).spawn(tick)?;
-        sandbox.complete()
+        sandbox.complete().map_err(Trouble::Misuse)
     })
 }
 

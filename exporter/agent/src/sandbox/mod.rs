@@ -15,7 +15,6 @@ pub use capabilities::{Capabilities, names};
 pub use files::Confined;
 use needs::Needs;
 
-use crate::serve::Trouble;
 use crate::settings::{Command, Settings, Switch};
 
 /// Which threads may only use the files that they need.
@@ -52,8 +51,8 @@ pub enum Sandbox {
 
 impl Sandbox {
     /// Gives up what no thread needs, before there is a second one: what is given up later is that thread's own. `files`
-    /// are those that the web configuration names.
-    pub fn begin(settings: &Settings, command: Command, files: &[PathBuf]) -> Result<Self, Trouble> {
+    /// are those that the web configuration names. An error is a sentence that begins with the flag.
+    pub fn begin(settings: &Settings, command: Command, files: &[PathBuf]) -> Result<Self, String> {
         let insists = match settings.sandbox {
             Switch::Off => return Ok(Self::Off),
             Switch::On => true,
@@ -75,7 +74,7 @@ impl Sandbox {
     }
 
     /// Confines the thread that serves, once those that do not have been started, and says what was given up.
-    pub fn complete(&mut self) -> Result<(), Trouble> {
+    pub fn complete(&mut self) -> Result<(), String> {
         if matches!(self, Self::On { confined: None, .. }) {
             self.confine()?;
         }
@@ -83,7 +82,7 @@ impl Sandbox {
         Ok(())
     }
 
-    fn confine(&mut self) -> Result<(), Trouble> {
+    fn confine(&mut self) -> Result<(), String> {
         let Self::On { confined, needs, insists, .. } = self else { return Ok(()) };
         let done = files::confine(needs).map_err(|error| wrong(&error.to_string()))?;
         if let (Confined::Not(why), true) = (&done, *insists) {
@@ -96,8 +95,8 @@ impl Sandbox {
     }
 }
 
-fn wrong(complaint: &str) -> Trouble {
-    Trouble::Misuse(format!("--security.sandbox: {complaint}"))
+fn wrong(complaint: &str) -> String {
+    format!("--security.sandbox: {complaint}")
 }
 
 impl fmt::Display for Sandbox {
