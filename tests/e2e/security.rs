@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use noether_tests::exporter::{Exporter, run, run_with};
+use noether_tests::exporter::{Exporter, binary, run, run_with};
 use noether_tests::http::once;
 use noether_tests::machine::{Fault, Hardware, Load, Machine, Simulation, scratch};
 use noether_tests::outcome::{cannot_run, installed, together, until};
@@ -79,7 +80,7 @@ fn rounded_energy_keeps_the_law_and_shows_no_finer_step() {
 fn power_tells_no_more_than_the_rounded_energy() {
     let _guard = together();
     let simulation = Simulation::start(Machine::new(Hardware::laptop(), loads()));
-    let more = ["--ledger.granularity=20J", "--sample.interval=500ms"];
+    let more = ["--ledger.granularity=40J", "--sample.interval=500ms"];
     let exporter = Exporter::start(&with(simulation.flags(), &more));
     let mut watch = Watch::new(&exporter);
     let domain = |scrape: &Scrape, name: &str| {
@@ -303,8 +304,7 @@ fn a_confined_exporter_follows_what_is_replaced_and_nothing_else() {
 
     // The whole of sysfs is replaced; energy goes on from the new one.
     let root = machine.root();
-    let copied =
-        std::process::Command::new("cp").arg("-a").args([root.join("sys"), root.join("new")]).status();
+    let copied = Command::new("cp").arg("-a").args([root.join("sys"), root.join("new")]).status();
     assert!(copied.unwrap().success());
     fs::rename(root.join("sys"), root.join("old")).unwrap();
     fs::rename(root.join("new"), root.join("sys")).unwrap();
@@ -341,4 +341,29 @@ fn doctor_tells_what_is_given_up() {
     }
     let text = doctor(&["--security.sandbox=off"]);
     assert!(text.contains("--security.sandbox=auto") && !text.contains("no_new_privs"), "{text}");
+}
+
+/// The unit for systemd: no key that systemd does not know, and little that it leaves open.
+#[test]
+fn the_unit_is_right_and_tight() {
+    if !installed("systemd-analyze") {
+        return cannot_run("the_unit_is_right_and_tight", "no systemd-analyze (systemd)");
+    }
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd/noether.service");
+    let text = fs::read_to_string(shipped).unwrap();
+    // What is not installed here would be a finding of its own.
+    assert!(text.contains("ExecStart=/usr/bin/noether node\n"));
+    let folder = scratch();
+    let unit = folder.path().join("noether.service");
+    let program = format!("ExecStart={} node\n", binary().display());
+    fs::write(&unit, text.replace("ExecStart=/usr/bin/noether node\n", &program)).unwrap();
+    let analyze = |arguments: &[&str]| {
+        let output = Command::new("systemd-analyze").args(arguments).arg(&unit).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (right, found) = analyze(&["verify"]);
+    assert!(right && !found.contains("noether.service"), "{found}");
+    let (tight, found) = analyze(&["security", "--offline=true", "--no-pager", "--threshold=25"]);
+    assert!(tight, "{found}");
 }

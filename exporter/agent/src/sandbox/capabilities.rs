@@ -20,6 +20,12 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// All are kept that are held.
+    pub(super) fn held() -> Self {
+        let kept = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
+        Self { given_up: CapabilitySet::empty(), kept }
+    }
+
     /// Gives up all of this thread's but those of `needed` that it has, and new privileges.
     pub(super) fn keep(needed: CapabilitySet) -> io::Result<Self> {
         set_no_new_privs(true)?;

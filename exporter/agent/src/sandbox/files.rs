@@ -2,6 +2,7 @@
 //!
 //! <https://docs.kernel.org/userspace-api/landlock.html>
 
+use std::borrow::Cow;
 use std::fmt;
 
 use landlock::{
@@ -21,7 +22,7 @@ pub enum Confined {
     /// It is so, with this version of Landlock.
     Abi(i32),
     /// The kernel does not do it, and why.
-    Not(&'static str),
+    Not(Cow<'static, str>),
 }
 
 /// Confines this thread, as far as the kernel can. What does not exist is left out.
@@ -43,12 +44,12 @@ pub(super) fn confine(needs: &Needs) -> Result<Confined, RulesetError> {
         LandlockStatus::Available { effective_abi, kernel_abi } => {
             Confined::Abi(kernel_abi.unwrap_or(effective_abi as i32))
         }
-        LandlockStatus::NotEnabled => {
-            Confined::Not("this kernel has Landlock switched off (its command line may say lsm=landlock,…)")
-        }
-        LandlockStatus::NotImplemented => {
-            Confined::Not("this kernel has no Landlock (Linux 5.13 or later may)")
-        }
+        LandlockStatus::NotEnabled => Confined::Not(
+            "this kernel has Landlock switched off (its command line may say lsm=landlock,…)".into(),
+        ),
+        LandlockStatus::NotImplemented => Confined::Not(
+            "this kernel has no Landlock (Linux 5.13 or later may), or a seccomp filter keeps it away".into(),
+        ),
     })
 }
 

@@ -60,8 +60,12 @@ impl Sandbox {
         };
         let looks = needs::looks(settings, command);
         let needs = Needs::of(settings, command, files, insists);
-        let capabilities = Capabilities::keep(needs.capabilities(looks.is_some()))
-            .map_err(|error| wrong(&format!("capabilities cannot be given up: {error}")))?;
+        let capabilities = match Capabilities::keep(needs.capabilities(looks.is_some())) {
+            Ok(capabilities) => capabilities,
+            Err(error) if insists => return Err(wrong(&format!("capabilities cannot be given up: {error}"))),
+            // A seccomp filter may forbid even that. The energy is worth more than the sandbox.
+            Err(_) => Capabilities::held(),
+        };
         let reach = match looks {
             Some(why) if !insists => Reach::Serving(why),
             _ => Reach::All,
@@ -84,7 +88,7 @@ impl Sandbox {
 
     fn confine(&mut self) -> Result<(), String> {
         let Self::On { confined, needs, insists, .. } = self else { return Ok(()) };
-        let done = files::confine(needs).map_err(|error| wrong(&error.to_string()))?;
+        let done = files::confine(needs).unwrap_or_else(|error| Confined::Not(error.to_string().into()));
         if let (Confined::Not(why), true) = (&done, *insists) {
             return Err(wrong(&format!(
                 "files cannot be given up: {why}; --security.sandbox=auto does without"

@@ -185,7 +185,7 @@ pub(super) fn looks(settings: &Settings, command: Command) -> Option<&'static st
     }
     let gpus = METERS.iter().filter(|probe| probe.slow && !is_off(settings, probe.name));
     if gpus.into_iter().any(|probe| has_gpu(settings, probe)) {
-        return Some("processes tell who uses and who holds a GPU");
+        return Some("processes tell who uses and who holds an accelerator");
     }
     has_slurm(settings).then_some("processes tell what Slurm's jobs are called")
 }
