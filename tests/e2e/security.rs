@@ -326,6 +326,37 @@ fn a_confined_exporter_follows_what_is_replaced_and_nothing_else() {
     assert!(!socket.exists(), "its socket is removed at the end");
 }
 
+/// What lies outside of all that the exporter was told of is read by the meters' threads only where these have to look
+/// into processes as well; never by the one that serves.
+#[test]
+fn where_processes_are_looked_into_only_the_server_is_confined() {
+    let _guard = together();
+    if !can_confine("where_processes_are_looked_into_only_the_server_is_confined") {
+        return;
+    }
+    let reads = |more: &[&str]| {
+        let (folder, elsewhere) = (scratch(), scratch());
+        publish(folder.path(), "..1", &users("one"));
+        let machine = Machine::new(Hardware::laptop(), loads());
+        let counter = machine.root().join("sys/class/powercap/intel-rapl:0/energy_uj");
+        fs::rename(&counter, elsewhere.path().join("energy_uj")).unwrap();
+        symlink(elsewhere.path().join("energy_uj"), &counter).unwrap();
+        let web = format!("--web.config.file={}", folder.path().join("web.yml").display());
+        let flags = with(machine.flags(), &["--sample.interval=100ms", &web]);
+        let exporter = Exporter::start_guarded(&with(flags, more));
+        until("it has measured", || (asked(&exporter, "one") == 200).then_some(()));
+        let meter = !exporter.log().contains("energy_uj: Permission denied");
+        fs::write(elsewhere.path().join("web.yml"), users("two")).unwrap();
+        fs::remove_file(folder.path().join("web.yml")).unwrap();
+        symlink(elsewhere.path().join("web.yml"), folder.path().join("web.yml")).unwrap();
+        (meter, asked(&exporter, "two") == 200)
+    };
+    assert_eq!(reads(&["--security.sandbox=on"]), (false, false));
+    // Whoever names NVIDIA's library has a GPU.
+    assert_eq!(reads(&["--nvml.library=/nowhere/libnvidia-ml.so.1"]), (true, false));
+    assert_eq!(reads(&["--security.sandbox=off"]), (true, true));
+}
+
 #[test]
 fn doctor_tells_what_is_given_up() {
     let _guard = together();

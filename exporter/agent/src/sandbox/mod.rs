@@ -60,15 +60,16 @@ impl Sandbox {
         };
         let looks = needs::looks(settings, command);
         let needs = Needs::of(settings, command, files, insists);
-        let capabilities = match Capabilities::keep(needs.capabilities(looks.is_some())) {
+        let reach = match looks {
+            Some(why) if !insists => Reach::Serving(why),
+            _ => Reach::All,
+        };
+        let looked = matches!(reach, Reach::Serving(_));
+        let capabilities = match Capabilities::keep(needs.capabilities(looked)) {
             Ok(capabilities) => capabilities,
             Err(error) if insists => return Err(wrong(&format!("capabilities cannot be given up: {error}"))),
             // A seccomp filter may forbid even that. The energy is worth more than the sandbox.
             Err(_) => Capabilities::held(),
-        };
-        let reach = match looks {
-            Some(why) if !insists => Reach::Serving(why),
-            _ => Reach::All,
         };
         let mut sandbox = Self::On { capabilities, reach, confined: None, needs, insists };
         if matches!(sandbox, Self::On { reach: Reach::All, .. }) {
