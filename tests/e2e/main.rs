@@ -25,6 +25,7 @@ mod prometheus;
 mod real_cgroups;
 mod rules;
 mod runtimes;
+mod security;
 mod slurm;
 mod watch;
 mod web_config;

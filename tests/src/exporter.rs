@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -18,8 +17,8 @@ use crate::http::{self, Response};
 use crate::outcome::until;
 use crate::scrape::Scrape;
 
-/// `nobody`, who may read no file of mode 0400 but his own.
-const NOBODY: u32 = 65534;
+/// What makes `nobody` of root, who may read no file of mode 0400 but his own.
+const AS_NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// A running exporter. It is killed when it is dropped.
 #[derive(Debug)]
@@ -28,7 +27,8 @@ pub struct Exporter {
     flags: Vec<String>,
     variables: Vec<(String, String)>,
     address: String,
-    nobody: bool,
+    /// What starts the binary, with its arguments; empty where nothing does.
+    starter: Vec<String>,
     child: Child,
     log: Arc<Mutex<String>>,
     // Holds the copy of the binary that nobody can reach, where there is one.
@@ -95,39 +95,45 @@ impl Exporter {
     /// The same, with these variables set.
     pub fn start_with(variables: &[(&str, &str)], flags: &[String]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self::launch(binary(), flags.to_vec(), variables.iter().map(owned).collect(), false, None)
+        Self::launch(binary(), flags.to_vec(), variables.iter().map(owned).collect(), Vec::new(), None)
     }
 
     /// The same behind a web configuration, which this harness cannot pass: it waits only until it listens.
     pub fn start_guarded(flags: &[String]) -> Self {
         let binary = binary();
-        let (flags, variables) = (flags.to_vec(), Vec::new());
-        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", false);
+        let (flags, variables, starter) = (flags.to_vec(), Vec::new(), Vec::new());
+        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", &starter);
         let address = String::new();
-        let mut exporter = Self { binary, flags, variables, address, nobody: false, child, log, _copy: None };
+        let mut exporter = Self { binary, flags, variables, address, starter, child, log, _copy: None };
         exporter.address = exporter.listening();
         exporter
     }
 
     /// The same, as `nobody`. Only root can do that.
     pub fn start_as_nobody(flags: &[String]) -> Self {
+        Self::start_under(&AS_NOBODY, flags)
+    }
+
+    /// The same, started by a command that becomes it, as `setpriv` with its arguments does.
+    pub fn start_under(starter: &[&str], flags: &[String]) -> Self {
         let folder = crate::machine::scratch();
         let copy = folder.path().join("noether");
         fs::copy(binary(), &copy).expect("a copy of the binary");
         fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("chmod");
-        Self::launch(copy, flags.to_vec(), Vec::new(), true, Some(folder))
+        let starter = starter.iter().map(|&word| word.to_owned()).collect();
+        Self::launch(copy, flags.to_vec(), Vec::new(), starter, Some(folder))
     }
 
     fn launch(
         binary: PathBuf,
         flags: Vec<String>,
         variables: Vec<(String, String)>,
-        nobody: bool,
+        starter: Vec<String>,
         copy: Option<tempfile::TempDir>,
     ) -> Self {
-        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", nobody);
+        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", &starter);
         let mut exporter =
-            Self { binary, flags, variables, address: String::new(), nobody, child, log, _copy: copy };
+            Self { binary, flags, variables, address: String::new(), starter, child, log, _copy: copy };
         exporter.address = exporter.listening();
         exporter.measured();
         exporter
@@ -218,7 +224,7 @@ impl Exporter {
     /// Starts it again at the same address, after it was killed or has ended.
     pub fn restart(&mut self) {
         (self.child, self.log) =
-            spawn(&self.binary, &self.flags, &self.variables, &self.address, self.nobody);
+            spawn(&self.binary, &self.flags, &self.variables, &self.address, &self.starter);
         assert_eq!(self.listening(), self.address);
         self.measured();
     }
@@ -240,15 +246,14 @@ fn spawn(
     flags: &[String],
     variables: &[(String, String)],
     address: &str,
-    nobody: bool,
+    starter: &[String],
 ) -> (Child, Arc<Mutex<String>>) {
-    let mut command = command(binary);
+    let words: Vec<&OsStr> = starter.iter().map(OsStr::new).chain([binary.as_os_str()]).collect();
+    let mut command = command(Path::new(words[0]));
+    command.args(&words[1..]);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.arg(format!("--web.listen-address={address}")).args(flags);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if nobody {
-        command.uid(NOBODY).gid(NOBODY);
-    }
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     let log = Arc::new(Mutex::new(String::new()));
     collect(child.stdout.take().expect("stdout"), &log);

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::thread;
 
+use noether_core::granularity::Granularity;
 use noether_core::reading::{Component, DomainReading, Quality, Role};
 use noether_core::workload::{Family, Workload};
 use noether_sources::cgroup::{CgroupTree, Options};
@@ -19,7 +21,8 @@ use tokio::runtime::Builder;
 use crate::meters::{Meters, Slot};
 use crate::names;
 use crate::node::machine;
-use crate::settings::{Format, NameSource, Settings, Switch};
+use crate::sandbox::{Confined, Reach, Sandbox};
+use crate::settings::{Command, Format, NameSource, Settings, Switch};
 use crate::tick::recogniser;
 
 /// How something stands.
@@ -58,6 +61,8 @@ struct Finding {
 
 /// Prints the findings; fails where nothing measures.
 pub fn run(settings: &Settings) -> ExitCode {
+    // First of all, so that what is found is what the exporter would find.
+    let begun = Sandbox::begin(settings, Command::Doctor, &[]);
     let machine = machine(settings);
     let (mut findings, measured) = meters(&machine, settings);
     findings.extend(processors(&machine));
@@ -66,6 +71,8 @@ pub fn run(settings: &Settings) -> ExitCode {
     findings.extend(pods(settings));
     findings.push(holders(settings));
     findings.push(privileges());
+    findings.extend(given_up(begun));
+    findings.push(granularity(settings.granularity));
     let text = match settings.format {
         Format::Text => text(&findings, measured),
         Format::Json => format!("{:#}\n", as_json(&findings, measured)),
@@ -351,6 +358,72 @@ fn privileges() -> Finding {
     }
 }
 
+/// What the exporter gives up after its start, as it was given up just now.
+fn given_up(begun: Result<Sandbox, String>) -> Vec<Finding> {
+    let finding = |name: &str, state, detail: String, mend: Option<&str>| Finding {
+        kind: "process",
+        name: name.into(),
+        state,
+        detail,
+        mend: mend.map(str::to_owned),
+    };
+    let completed = begun.and_then(|mut sandbox| {
+        // On a thread of its own: the rest of the doctor is not among those that serve.
+        let tried = thread::scope(|scope| scope.spawn(|| sandbox.complete()).join());
+        tried.unwrap_or_else(|_| Err("the thread that tries the sandbox panicked".into()))?;
+        Ok(sandbox)
+    });
+    let (capabilities, reach, confined) = match completed {
+        Err(why) => return vec![finding("sandbox", State::Failed, why, None)],
+        Ok(Sandbox::Off) => {
+            let detail = "switched off by --security.sandbox=off: nothing is given up".to_owned();
+            return vec![finding("sandbox", State::Warning, detail, Some("--security.sandbox=auto"))];
+        }
+        Ok(Sandbox::On { capabilities, reach, confined, .. }) => (capabilities, reach, confined),
+    };
+    let files = match (confined, reach) {
+        (Some(Confined::Not(why)), _) => {
+            let detail = format!("any file that its user may read stays open to it: {why}");
+            finding(
+                "landlock",
+                State::Warning,
+                detail,
+                Some("run it with ReadOnlyPaths and the like; see docs/security.md"),
+            )
+        }
+        (Some(done), Reach::All) => finding("landlock", State::Ok, format!("all threads {done}"), None),
+        (Some(done), Reach::Serving(why)) => finding(
+            "landlock",
+            State::Ok,
+            format!("the threads that serve {done}; not the others, since {why}"),
+            None,
+        ),
+        (None, _) => finding("landlock", State::Failed, "not tried".into(), None),
+    };
+    let privileges = "set: no program that it could start gains any".to_owned();
+    vec![
+        finding("capabilities", State::Ok, capabilities.to_string(), None),
+        finding("no_new_privs", State::Ok, privileges, None),
+        files,
+    ]
+}
+
+fn granularity(granularity: Granularity) -> Finding {
+    let microjoules = granularity.step().microjoules();
+    let step = match microjoules {
+        1_000_000.. if microjoules.is_multiple_of(1_000_000) => format!("{} J", microjoules / 1_000_000),
+        1_000.. if microjoules.is_multiple_of(1_000) => format!("{} mJ", microjoules / 1_000),
+        _ => format!("{microjoules} uJ"),
+    };
+    Finding {
+        kind: "process",
+        name: "rounding".into(),
+        state: if granularity == Granularity::FINEST { State::Absent } else { State::Ok },
+        detail: format!("energy is shown in steps of {step}"),
+        mend: None,
+    }
+}
+
 fn failed(name: &str, error: &Error, mend: &str) -> Finding {
     Finding {
         kind: "usage",
@@ -373,9 +446,9 @@ fn text(findings: &[Finding], measured: bool) -> String {
     let mut text = String::new();
     for finding in findings {
         let Finding { kind, name, state, detail, mend } = finding;
-        text.push_str(&format!("{:<8} {:<8} {name:<10} {detail}\n", state.word(), kind));
+        text.push_str(&format!("{:<8} {:<8} {name:<12} {detail}\n", state.word(), kind));
         if let Some(mend) = mend {
-            text.push_str(&format!("{:29}mend: {mend}\n", ""));
+            text.push_str(&format!("{:31}mend: {mend}\n", ""));
         }
     }
     text.push_str(verdict(measured));

@@ -15,6 +15,7 @@ use crate::grid_board::GridBoard;
 use crate::http::{Facts, Format, Server, Show};
 use crate::node::node_name;
 use crate::otlp::{Counted, Plan, Push, Source};
+use crate::sandbox::Sandbox;
 use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::vitals::Process;
@@ -77,12 +78,14 @@ fn serve(settings: &Settings) -> Result<(), Trouble> {
     let plan = Plan::new(settings, &node_name(settings))?;
     let bound = Bound::new(settings)?;
     let counted = plan.as_ref().map(Plan::counted);
+    let mut sandbox = Sandbox::begin(settings, Command::Grid, &bound.files()).map_err(Trouble::Misuse)?;
     let page = Arc::new(Page { board: Arc::clone(&board), process, server: OnceLock::new(), counted });
     let server = bound.server(settings, "Noether: the grid".into(), Arc::clone(&page) as _);
     // It is empty: nobody else sets it.
     let _ = page.server.set(server.clone());
     let mut push = None;
     bound.serve(&server, &board, || {
+        sandbox.complete().map_err(Trouble::Misuse)?;
         push = plan.map(|plan| plan.start(page)).transpose()?;
         Ok(())
     })?;

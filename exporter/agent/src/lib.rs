@@ -11,6 +11,7 @@ pub mod names;
 pub mod node;
 pub mod otlp;
 pub mod published;
+pub mod sandbox;
 pub mod serve;
 pub mod settings;
 pub mod slow;

@@ -15,6 +15,7 @@ use crate::grid_board::GridBoard;
 use crate::http::{Facts, Server};
 use crate::otlp::{Counted, Plan, Push, Source};
 use crate::published::Published;
+use crate::sandbox::Sandbox;
 use crate::serve::{Bound, Trouble, exit, raise_descriptor_limit};
 use crate::settings::{Command, Settings};
 use crate::tick::{Audience, Crank};
@@ -68,6 +69,7 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
     let plan = Plan::new(&settings, &node_name(&settings))?;
     let hardware = settings.otlp_hardware;
     let bound = Bound::new(&settings)?;
+    let mut sandbox = Sandbox::begin(&settings, Command::Node, &bound.files()).map_err(Trouble::Misuse)?;
     let published = Arc::new(Published::default());
     let name = format!("Noether on {}", node_name(&settings));
     let server = bound.server(&settings, name, Arc::clone(&published) as _);
@@ -88,6 +90,7 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
         // It ends with the process: nothing is kept that would have to be saved.
         let tick = move || crank.run(&published, &audience);
         thread::Builder::new().name("tick".into()).spawn(tick)?;
+        sandbox.complete().map_err(Trouble::Misuse)?;
         push = plan.map(|plan| plan.start(Arc::new(newest))).transpose()?;
         Ok(())
     })?;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -66,6 +67,11 @@ impl Bound {
         Ok(Self { listeners, web, runtime })
     }
 
+    /// The files of the web configuration, which are read again when they change.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.web.as_ref().map(|web| web.files()).unwrap_or_default()
+    }
+
     /// A server that shows `show` under the name `name`.
     pub fn server(&self, settings: &Settings, name: String, show: Arc<dyn Show>) -> Server {
         Server::new(show, clock::now, http_settings(settings, name, self.web.clone()))
@@ -82,7 +88,7 @@ impl Bound {
         self,
         server: &Server,
         board: &Arc<GridBoard>,
-        begun: impl FnOnce() -> io::Result<()>,
+        begun: impl FnOnce() -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
         let shutdown = ending(&self.runtime)?;
         let config = self.web.map(|web| web.current());

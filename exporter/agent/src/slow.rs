@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use noether_core::gpu;
+use noether_core::granularity::SHORTEST_INTERVAL;
 use noether_core::reading::DomainReading;
 use noether_sources::meter::{Look, Meter, Probe};
 use noether_sources::stat::CpuTimes;
@@ -112,8 +113,11 @@ impl Reader {
             }
             self.read();
             let wait = if self.meter.is_some() { pace } else { RESCAN };
-            // A meter that takes longer than its pace gets a rest all the same.
-            thread::sleep(wait.saturating_sub(clock::now().since(began)).max(pace / 4));
+            // A meter that takes longer than its pace gets a rest all the same, and no device is read twice within the
+            // shortest interval, whenever in its round that was.
+            thread::sleep(
+                wait.saturating_sub(clock::now().since(began)).max(pace / 4).max(SHORTEST_INTERVAL),
+            );
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use noether_core::granularity::SHORTEST_INTERVAL;
 use noether_core::ledger::Publication;
 use noether_core::node::Node;
 use noether_core::reading::{Fault, Moment};
@@ -91,6 +92,8 @@ pub struct Crank {
     once: Once,
     generation: Generation,
     missed: u64,
+    /// When the meters were last read.
+    read: Moment,
     rescanned: Moment,
     stages: [(&'static str, Histogram); 3],
     process: Process,
@@ -121,6 +124,7 @@ impl Crank {
             once,
             generation: Generation::default(),
             missed: 0,
+            read: clock::now(),
             rescanned: clock::now(),
             stages: ["read", "account", "publish"].map(|stage| (stage, Histogram::default())),
             process: Process::new(descriptors),
@@ -150,11 +154,9 @@ impl Crank {
         let mut due = clock::now();
         loop {
             self.turn(published, audience);
-            due = due.after(interval);
-            let late = clock::now().since(due);
-            let missed = u32::try_from(late.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+            let missed;
+            (due, missed) = next(due, interval, self.read, clock::now());
             self.missed += u64::from(missed);
-            due = due.after(interval.saturating_mul(missed));
             self.wait(due.since(clock::now()));
         }
     }
@@ -215,6 +217,7 @@ impl Crank {
         self.stat.read(once, |stat| stat.read(cpu));
         let mut faults = Vec::new();
         self.meters.read(&self.cpu, &mut faults);
+        self.read = clock::now();
         for (probe, error) in faults {
             let permission = error.fault() == Fault::Permission;
             let mend = if permission { format!(": {}", probe.mend) } else { String::new() };
@@ -311,6 +314,14 @@ fn hold(holders: &mut Holders, pod_resources: &PodResources, gpus: bool, names: 
     holders.join(&pod_resources.grants(), names, at);
 }
 
+/// When the tick after the one that was `due` is due, and how many are left out for that: one that is over by `now` is.
+/// Meters that were read at `read` are not read again before the shortest interval has passed, however late that was.
+fn next(due: Moment, interval: Duration, read: Moment, now: Moment) -> (Moment, u32) {
+    let due = due.after(interval);
+    let missed = u32::try_from(now.since(due).as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+    (due.after(interval.saturating_mul(missed)).max(read.after(SHORTEST_INTERVAL)), missed)
+}
+
 /// How many descriptors cgroups may hold: what connections and everything else leave.
 fn held_descriptors(all: u64, connections: usize) -> usize {
     usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(connections + 128)
@@ -348,6 +359,20 @@ fn has_kubelet(cgroupfs: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn however_late_meters_are_not_read_too_soon_again() {
+        let at = |milliseconds| Moment::from_boot(Duration::from_millis(milliseconds));
+        let second = Duration::from_secs(1);
+        assert_eq!(next(at(1000), second, at(1001), at(1005)), (at(2000), 0));
+        // The tick took long after it had read, and long before.
+        assert_eq!(next(at(1000), second, at(1001), at(1990)), (at(2000), 0));
+        assert_eq!(next(at(1000), second, at(1950), at(1990)), (at(2050), 0));
+        assert_eq!(next(at(1000), second, at(3950), at(3990)), (at(4050), 1));
+        assert_eq!(next(at(1000), second, at(1001), at(3990)), (at(3000), 1));
+        let shortest = SHORTEST_INTERVAL;
+        assert_eq!(next(at(1000), shortest, at(1002), at(1005)), (at(1102), 0));
+    }
 
     #[test]
     fn a_kubelet_is_told_by_its_pods() {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use noether_core::attribution::IdlePolicy;
+use noether_core::granularity::Granularity;
 use noether_core::ledger::{Publication, Terms};
 use noether_core::node::{Node, Policy};
 use noether_core::reading::{Component, Domain, DomainReading, Moment, Place, Quality, Reading, Role};
@@ -36,8 +37,13 @@ struct Machine {
 impl Machine {
     fn new(workloads: u32) -> Self {
         let terms = Terms { linger: SECOND * 300, zero_hold: SECOND * 150, max: 100_000 };
-        let policy =
-            Policy { terms, idle: IdlePolicy::Usage, floors: Vec::new(), identity_timeout: SECOND * 60 };
+        let policy = Policy {
+            terms,
+            idle: IdlePolicy::Usage,
+            floors: Vec::new(),
+            identity_timeout: SECOND * 60,
+            granularity: Granularity::FINEST,
+        };
         let usage = NodeUsage {
             busy: vec![Duration::ZERO; 2],
             packages: vec![0, 1],

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::counter::{Counter, Doubt, Step};
+use crate::granularity::Granularity;
 use crate::ledger::Hold;
 use crate::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Reading, Role};
 use crate::units::{Energy, Power};
@@ -24,12 +25,13 @@ pub struct DomainState {
     pub domain: Arc<Domain>,
     /// Energy since the start.
     pub total: Energy,
-    /// Mean power over the last interval.
+    /// Mean power over the last interval, of the energy as it is shown.
     pub power: Option<Power>,
     /// Whether its series may show their values.
     pub hold: Hold,
     /// The open interval, while it feeds the node's total.
     pub feed: Option<OpenInterval>,
+    granularity: Granularity,
     counter: Counter,
     failures: u32,
     fresh: bool,
@@ -65,14 +67,15 @@ enum Mirror {
 }
 
 impl DomainState {
-    /// A domain that is seen for the first time.
-    pub fn new(domain: Arc<Domain>) -> Self {
+    /// A domain that is seen for the first time, shown in steps of `granularity`.
+    pub fn new(domain: Arc<Domain>, granularity: Granularity) -> Self {
         Self {
             domain,
             total: Energy::ZERO,
             power: None,
             hold: Hold::Unborn,
             feed: None,
+            granularity,
             counter: Counter::default(),
             failures: GRACE,
             fresh: false,
@@ -106,12 +109,14 @@ impl DomainState {
         self.pace = before.map_or(self.pace, |before| reading.at.since(before));
         let step = self.counter.advance(reading.at, value, self.domain.max_power);
         let gain = step.energy();
+        let shown_before = self.granularity.floor(self.total);
         self.total += gain;
+        let shown = self.granularity.floor(self.total).checked_sub(shown_before).unwrap_or_default();
         let mut doubt = None;
         match step {
             Step::First => {}
             Step::Advanced(_) | Step::Wrapped(_) => {
-                self.power = before.map(|before| gain.over(reading.at.since(before)));
+                self.power = before.map(|before| shown.over(reading.at.since(before)));
             }
             Step::Reset(why) => (doubt, self.power) = (Some(why), None),
         }
@@ -154,6 +159,11 @@ impl DomainState {
     /// Whether its series are shown: they are absent, never 0, while it cannot be read.
     pub fn shown(&self) -> bool {
         !self.failed() && (self.domain.role != Role::Model || self.feed.is_some())
+    }
+
+    /// Its energy as it is shown: whole steps, 0 while it is held.
+    pub fn shown_energy(&self) -> Energy {
+        if self.hold.released() { self.granularity.floor(self.total) } else { Energy::ZERO }
     }
 
     /// Whether its interval can be closed now.

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::granularity::Granularity;
 use crate::units::{Energy, Power};
 
 /// Utilisation is sorted into this many equal bins.
@@ -65,6 +66,11 @@ impl Floor {
         self.set.or_else(|| self.learned())
     }
 
+    /// The floor as it is shown. What the operator sets tells nothing of what was measured.
+    pub fn shown(&self, granularity: Granularity) -> Option<Power> {
+        self.set.or_else(|| self.learned().map(|power| granularity.floor_power(power)))
+    }
+
     /// The line from the quietest window through the flattest of the busier ones, at utilisation 0. The flattest, as that
     /// gives the highest floor that no window contradicts; never above the lowest power seen.
     fn learned(&self) -> Option<Power> {
@@ -121,6 +127,16 @@ mod tests {
         let mut floor = Floor::new(Some(Power::from_watts(35.0)));
         floor.observe(Energy::from_joules(5.0), WINDOW, 0.0);
         assert_eq!(floor.power(), Some(Power::from_watts(35.0)));
+    }
+
+    #[test]
+    fn what_was_learned_is_shown_as_coarsely_as_energy() {
+        let second = Granularity::new(Energy::from_joules(0.1)).unwrap();
+        let mut floor = Floor::new(None);
+        floor.observe(Energy::from_joules(35.7), WINDOW, 0.0);
+        assert_eq!(floor.shown(Granularity::FINEST), Some(Power::from_watts(35.7)));
+        assert_eq!(floor.shown(second), Some(Power::from_watts(35.0)));
+        assert_eq!(Floor::new(Some(Power::from_watts(35.7))).shown(second), Some(Power::from_watts(35.7)));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Totals so far, by exported label set; zero-first, linger and retirement.
 //!
 //! Every joule that comes in is in the node's total and in exactly one of: a workload's account, `unattributed`,
-//! `retired`. What is *shown* differs only by what is held, and that is `pending`.
+//! `retired`. What is *shown* differs only by what is held and by what is finer than the granularity, and both are
+//! `pending`.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::granularity::Granularity;
 use crate::reading::{Component, Moment};
 use crate::snapshot::{ComponentRow, Generation, Mode, Row, Snapshot, Totals};
 use crate::units::Energy;
@@ -96,6 +98,7 @@ struct Account {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     terms: Terms,
+    granularity: Granularity,
     accounts: Vec<Option<Account>>,
     vacant: Vec<u32>,
     by_key: BTreeMap<Arc<Key>, AccountId>,
@@ -107,10 +110,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger.
-    pub const fn new(terms: Terms) -> Self {
+    /// An empty ledger, which shows energy in steps of `granularity`.
+    pub const fn new(terms: Terms, granularity: Granularity) -> Self {
         Self {
             terms,
+            granularity,
             accounts: Vec::new(),
             vacant: Vec::new(),
             by_key: BTreeMap::new(),
@@ -223,28 +227,38 @@ impl Ledger {
         self.advance_accounts(publication);
         let held: Vec<Component> =
             Component::ALL.into_iter().filter(|component| self.holds(*component)).collect();
-        let shown =
-            |totals: &Totals| held.iter().fold(*totals, |totals, component| totals.without(*component));
-        snapshot.node = shown(&self.node);
-        snapshot.unattributed = shown(&self.unattributed);
-        let retired = shown(&self.retired);
-        let mut pending = ZERO;
+        let granularity = self.granularity;
+        let shown = |totals: &Totals| {
+            held.iter().fold(*totals, |totals, component| totals.without(*component)).split(granularity)
+        };
+        // The node's own rest is nowhere: its counter is behind by less than a step.
+        (snapshot.node, _) = shown(&self.node);
+        let (retired, mut pending) = shown(&self.retired);
+        let rest;
+        (snapshot.unattributed, rest) = shown(&self.unattributed);
+        pending.add_all(&rest);
+        let mut hold_back = |energy: &Totals| pending.add_all(energy);
         for account in self.accounts.iter().flatten().filter(|account| !account.hold.released()) {
-            pending.add_all(&account.energy);
+            let (steps, rest) = shown(&account.energy);
+            hold_back(&steps);
+            hold_back(&rest);
         }
-        let pending = shown(&pending);
         snapshot.rows.clear();
         snapshot.rows.extend(self.by_key.iter().filter_map(|(key, id)| {
             let account = self.accounts.get(id.0 as usize)?.as_ref()?;
             let released = account.hold.released();
+            let (energy, rest) = if released { shown(&account.energy) } else { (ZERO, ZERO) };
+            hold_back(&rest);
             Some(Row {
                 key: Arc::clone(key),
                 info: Arc::clone(&account.info),
                 since: account.since.unwrap_or(publication.at),
-                energy: if released { shown(&account.energy) } else { ZERO },
+                energy,
                 cpu: if released { account.cpu } else { Duration::ZERO },
             })
         }));
+        // Everything else is in whole steps, so the rests of the parts are the node's own and whole steps beyond it.
+        let (pending, _) = pending.split(granularity);
         snapshot.components.clear();
         snapshot.components.extend(self.metered().map(|component| ComponentRow {
             component,

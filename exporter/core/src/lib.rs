@@ -13,6 +13,7 @@ pub mod carbon;
 pub mod counter;
 pub mod domain;
 pub mod gpu;
+pub mod granularity;
 pub mod grid;
 pub mod hierarchy;
 pub mod idle;

@@ -146,7 +146,7 @@ metrics! {
     UNATTRIBUTED_ENERGY = ("noether_unattributed_energy_joules_total", "noether.unattributed.energy"), Counter, Joules, &["component", "mode"],
         "Energy that no workload caused.";
     PENDING_ENERGY = ("noether_pending_energy_joules", "noether.pending.energy"), Gauge, Joules, &["component"],
-        "Energy held back from workloads' series until every scraper has seen them at 0, or until their name is known.";
+        "Energy held back from workloads' series until every scraper has seen them at 0, or until their name is known, and what is no whole step of --ledger.granularity.";
     RETIRED_ENERGY = ("noether_retired_energy_joules", "noether.retired.energy"), Gauge, Joules, &["component"],
         "Final values of workloads' series that are no longer shown.";
     CONTAINER_CPU = ("noether_container_cpu_seconds_total", "noether.container.cpu"), Counter, Seconds, CONTAINER,

@@ -12,6 +12,7 @@ use crate::attribution::{Attribution, IdlePolicy, Interval};
 use crate::counter::Doubt;
 use crate::domain::{DomainState, OpenInterval};
 use crate::gpu::{Devices, Method};
+use crate::granularity::Granularity;
 use crate::hierarchy::Hierarchy;
 use crate::idle::Floor;
 use crate::ledger::{Ledger, Publication, Terms};
@@ -34,11 +35,14 @@ pub struct Policy {
     pub floors: Vec<(Component, Power)>,
     /// For how long a workload's name is waited for.
     pub identity_timeout: Duration,
+    /// How finely energy is shown. It is counted and split to the microjoule all the same.
+    pub granularity: Granularity,
 }
 
 /// One machine.
 #[derive(Debug)]
 pub struct Node {
+    granularity: Granularity,
     last: Option<Moment>,
     hierarchy: Hierarchy,
     usage: Usage,
@@ -65,11 +69,12 @@ impl Node {
             Floor::new(floors.next_back().map(|(_, power)| *power))
         };
         Self {
+            granularity: policy.granularity,
             last: None,
             hierarchy: Hierarchy::default(),
             usage: Usage::default(),
             roster: Roster::new(policy.identity_timeout),
-            ledger: Ledger::new(policy.terms),
+            ledger: Ledger::new(policy.terms, policy.granularity),
             attribution: Attribution::new(policy.idle),
             domains: Vec::new(),
             devices: Devices::default(),
@@ -157,7 +162,7 @@ impl Node {
         for reason in Fault::ALL.map(Fault::label).into_iter().chain(Doubt::ALL.map(Doubt::label)) {
             self.errors.entry((domain.meter, reason)).or_default();
         }
-        self.domains.push(DomainState::new(Arc::clone(domain)));
+        self.domains.push(DomainState::new(Arc::clone(domain), self.granularity));
         self.domains.len() - 1
     }
 
@@ -318,7 +323,8 @@ impl Node {
 
     fn show(&mut self, publication: &Publication, snapshot: &mut Snapshot) {
         for row in &mut snapshot.components {
-            row.floor = self.floors.get(row.component as usize).and_then(Floor::power);
+            let floor = self.floors.get(row.component as usize);
+            row.floor = floor.and_then(|floor| floor.shown(self.granularity));
         }
         let zero_hold = self.ledger.zero_hold();
         snapshot.domains.clear();
@@ -329,7 +335,7 @@ impl Node {
                 state.hold.advance(publication, zero_hold);
                 snapshot.domains.push(DomainRow {
                     domain: Arc::clone(&state.domain),
-                    energy: if state.hold.released() { state.total } else { Energy::ZERO },
+                    energy: state.shown_energy(),
                     power: state.power,
                     feeds: state.feed.is_some(),
                 });
@@ -370,7 +376,8 @@ impl Node {
             if self.domains.iter().any(is_up) {
                 let kept = self.attribution.charges_holders() || method != Method::Holder;
                 let method = if kept { method } else { Method::Nobody };
-                snapshot.gpus.push(GpuRow { look: Arc::clone(look), method: method.label() });
+                let look = look.shown(self.granularity);
+                snapshot.gpus.push(GpuRow { look, method: method.label() });
             }
         }
     }

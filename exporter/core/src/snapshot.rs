@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::gpu::Look;
+use crate::granularity::Granularity;
 use crate::reading::{Component, Domain, Moment, Quality};
 use crate::units::{Energy, Power};
 use crate::workload::{Info, Key};
@@ -81,6 +82,17 @@ impl Totals {
                 self.add(component, mode, other.of(component, mode));
             }
         }
+    }
+
+    /// Each total in whole steps, and what is left of each.
+    pub fn split(&self, granularity: Granularity) -> (Self, Self) {
+        if granularity == Granularity::FINEST {
+            return (*self, Self::ZERO);
+        }
+        let each = |split: fn(Granularity, Energy) -> Energy| {
+            Self(self.0.map(|modes| modes.map(|energy| split(granularity, energy))))
+        };
+        (each(Granularity::floor), each(Granularity::rest))
     }
 
     /// The same with one component at zero.

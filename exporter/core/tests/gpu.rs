@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use noether_core::attribution::IdlePolicy;
 use noether_core::gpu::{Authority, Clock, Device, Gauges, Holding, Instance, Look, Name, Process};
+use noether_core::granularity::Granularity;
 use noether_core::ledger::{Publication, Terms};
 use noether_core::node::{Node, Policy};
 use noether_core::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Quality, Reading, Role};
@@ -104,6 +105,7 @@ impl Bench {
             idle,
             floors: vec![(GPU, Power::from_watts(watts))],
             identity_timeout: Duration::ZERO,
+            granularity: Granularity::FINEST,
         };
         let usage =
             NodeUsage { busy: vec![Duration::ZERO], packages: vec![0], cpus: 8, ..NodeUsage::default() };

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noether_core::attribution::IdlePolicy;
+use noether_core::granularity::Granularity;
 use noether_core::ledger::{Publication, Terms};
 use noether_core::node::{Node, Policy};
 use noether_core::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Quality, Reading, Role};
 use noether_core::roster::{Names, NoNames};
 use noether_core::sample::{Birth, Cgroup, NodeUsage, Reserved, Sample, Sockets};
-use noether_core::snapshot::{Generation, Mode, Snapshot};
+use noether_core::snapshot::{Generation, Mode, Snapshot, Totals};
 use noether_core::units::{Energy, Power};
 use noether_core::workload::{Identity, Info, JobId, Key, Workload};
 use proptest::prelude::*;
@@ -31,6 +32,7 @@ fn policy() -> Policy {
         idle: IdlePolicy::Usage,
         floors: vec![],
         identity_timeout: Duration::from_secs(60),
+        granularity: Granularity::FINEST,
     }
 }
 
@@ -590,58 +592,151 @@ fn turn() -> impl Strategy<Value = Turn> {
     )
 }
 
+impl Turn {
+    fn play(&self, bench: &mut Bench) {
+        for place in 0..4 {
+            let raw = match bench.domains[place].1 {
+                Ok(Reading::Counter { total, .. }) => total.microjoules(),
+                _ => 0,
+            };
+            bench.domains[place].1 = match self.faults[place] {
+                0..20 => Err(Fault::Malformed),
+                _ => Ok(counted(raw.wrapping_add(self.gains[place]) % RANGE)),
+            };
+        }
+        for id in 0..6 {
+            bench.run(id, self.runs[id]);
+            bench.busy(id % 2, self.runs[id]);
+            bench.cgroups[id].memory = Some(self.runs[id] << 20);
+            if !bench.cgroups[id].present && self.fates[id] < 200 {
+                // Some stay away for so long that their series retire.
+            } else if !bench.cgroups[id].present {
+                let unit = unit(&format!("u{}", id % 5));
+                bench.cgroups[id] = Cgroup { birth: Birth::Now, gone: self.fates[id] > 250, ..unit };
+            } else if self.fates[id] < 40 {
+                bench.cgroups[id].gone = true;
+                bench.cgroups[id].cpu = None;
+            }
+        }
+        bench.fetched = self.fetched;
+        bench.tick(self.milliseconds as f64 / 1e3);
+    }
+}
+
+/// All energies that a snapshot shows, but for those that are left over.
+fn energies(snapshot: &Snapshot) -> BTreeMap<String, Energy> {
+    let mut energies = BTreeMap::new();
+    let mut totals = |name: &str, totals: &Totals| {
+        for component in Component::ALL {
+            for mode in Mode::ALL {
+                energies.insert(format!("{name} {component:?} {mode:?}"), totals.of(component, mode));
+            }
+        }
+    };
+    totals("node", &snapshot.node);
+    totals("unattributed", &snapshot.unattributed);
+    snapshot.rows.iter().for_each(|row| totals(&format!("{:?}", row.key), &row.energy));
+    for row in &snapshot.domains {
+        energies.insert(format!("domain {} {}", row.domain.meter, row.domain.name), row.energy);
+    }
+    energies
+}
+
+/// A node with four domains and six cgroups, of which two have equal labels.
+fn crowd(granularity: Granularity, floor: u64) -> Bench {
+    let terms = Terms { linger: Duration::from_secs(3), zero_hold: Duration::from_secs(5), max: 4 };
+    let floors = vec![(Component::Cpu, Power::from_watts(floor as f64))];
+    let mut bench = Bench::new(&Policy { terms, floors, granularity, ..policy() }, 2);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, RANGE - 100);
+    bench.counter("rapl", "package-1", Component::Cpu, Role::Part, 1, 0);
+    bench.counter("rapl", "dram-0", Component::Dram, Role::Part, 0, 0);
+    bench.counter("rapl", "psys", Component::Other, Role::Whole, 0, 0);
+    bench.cgroups = (0..6).map(|id| unit(&format!("u{}", id % 5))).collect();
+    bench
+}
+
 proptest! {
     /// At every tick the law holds to the microjoule and no exported counter falls, whatever is read and whoever dies.
     #[test]
     fn nothing_is_lost(turns in prop::collection::vec(turn(), 1..60), floor in 0..60_u64) {
-        let terms = Terms { linger: Duration::from_secs(3), zero_hold: Duration::from_secs(5), max: 4 };
-        let floors = vec![(Component::Cpu, Power::from_watts(floor as f64))];
-        let mut bench = Bench::new(&Policy { terms, floors, ..policy() }, 2);
-        bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, RANGE - 100);
-        bench.counter("rapl", "package-1", Component::Cpu, Role::Part, 1, 0);
-        bench.counter("rapl", "dram-0", Component::Dram, Role::Part, 0, 0);
-        bench.counter("rapl", "psys", Component::Other, Role::Whole, 0, 0);
-        bench.cgroups = (0..6).map(|id| unit(&format!("u{}", id % 5))).collect();
-        let mut last: BTreeMap<(Key, Component), Energy> = BTreeMap::new();
-        let mut nodes = [Energy::ZERO; 4];
+        let mut bench = crowd(Granularity::FINEST, floor);
+        let mut last = BTreeMap::new();
         for turn in turns {
-            for place in 0..4 {
-                let raw = match bench.domains[place].1 { Ok(Reading::Counter { total, .. }) => total.microjoules(), _ => 0 };
-                bench.domains[place].1 = match turn.faults[place] {
-                    0..20 => Err(Fault::Malformed),
-                    _ => Ok(counted(raw.wrapping_add(turn.gains[place]) % RANGE)),
-                };
-            }
-            for id in 0..6 {
-                bench.run(id, turn.runs[id]);
-                bench.busy(id % 2, turn.runs[id]);
-                bench.cgroups[id].memory = Some(turn.runs[id] << 20);
-                if !bench.cgroups[id].present && turn.fates[id] < 200 {
-                    // Some stay away for so long that their series retire.
-                } else if !bench.cgroups[id].present {
-                    bench.cgroups[id] = Cgroup { birth: Birth::Now, gone: turn.fates[id] > 250, ..unit(&format!("u{}", id % 5)) };
-                } else if turn.fates[id] < 40 {
-                    bench.cgroups[id].gone = true;
-                    bench.cgroups[id].cpu = None;
-                }
-            }
-            bench.fetched = turn.fetched;
-            bench.tick(turn.milliseconds as f64 / 1e3);
-            let mut now = BTreeMap::new();
-            for row in &bench.snapshot.rows {
-                for component in Component::ALL {
-                    now.insert(((*row.key).clone(), component), row.energy.component(component));
-                }
-            }
-            for (key, value) in &now {
-                prop_assert!(last.get(key).is_none_or(|before| before <= value), "{key:?} fell");
+            turn.play(&mut bench);
+            let now = energies(&bench.snapshot);
+            for (name, value) in &now {
+                prop_assert!(last.get(name).is_none_or(|before| before <= value), "{name} fell");
             }
             last = now;
-            for (component, before) in Component::ALL.into_iter().zip(&mut nodes) {
-                let total = bench.snapshot.node.component(component);
-                prop_assert!(*before <= total, "the node's {component:?} fell");
-                *before = total;
+        }
+    }
+
+    /// The same of what is rounded; and it shows the whole steps of what is counted, and nothing else.
+    #[test]
+    fn nothing_finer_than_a_step_is_shown(
+        turns in prop::collection::vec(turn(), 1..60),
+        floor in 0..60_u64,
+        step in prop_oneof![2..1000_u64, 1000..50_000_000_u64],
+    ) {
+        let granularity = Granularity::new(Energy::from_microjoules(step)).unwrap();
+        let (mut bench, mut exact) = (crowd(granularity, floor), crowd(Granularity::FINEST, floor));
+        let mut last = BTreeMap::new();
+        for turn in turns {
+            turn.play(&mut bench);
+            turn.play(&mut exact);
+            let now = energies(&bench.snapshot);
+            for (name, value) in &now {
+                prop_assert!(last.get(name).is_none_or(|before| before <= value), "{name} fell");
+            }
+            last = now;
+            let floors = |(name, value)| (name, granularity.floor(value));
+            prop_assert_eq!(&last, &energies(&exact.snapshot).into_iter().map(floors).collect());
+            for (row, truth) in bench.snapshot.components.iter().zip(&exact.snapshot.components) {
+                prop_assert_eq!((granularity.rest(row.pending), granularity.rest(row.retired)), (Energy::ZERO, Energy::ZERO));
+                prop_assert!(row.retired <= truth.retired);
             }
         }
+    }
+}
+
+/// A node that shows whole joules, without an idle floor that would part them.
+fn in_joules() -> Bench {
+    let joule = Granularity::new(Energy::from_joules(1.0)).unwrap();
+    let floors = vec![(Component::Cpu, Power::ZERO)];
+    Bench::new(&Policy { granularity: joule, floors, ..policy() }, 1)
+}
+
+#[test]
+fn power_is_that_of_the_energy_that_is_shown() {
+    let mut bench = in_joules();
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.settle();
+    let mut powers = vec![];
+    for _ in 0..5 {
+        bench.add(0, 0.6);
+        bench.tick(1.0);
+        powers.push(bench.snapshot.domains[0].power.unwrap().watts());
+    }
+    assert_eq!(powers, [0.0, 1.0, 0.0, 1.0, 1.0]);
+    assert_eq!((bench.total(Component::Cpu), bench.pending(Component::Cpu)), (3.0, 0.0));
+}
+
+#[test]
+fn what_no_series_shows_yet_is_pending() {
+    let mut bench = in_joules();
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.cgroups = vec![unit("a"), unit("b")];
+    bench.settle();
+    for (joules, shown) in
+        [(3.0, (3.0, 1.0, 1.0, 1.0)), (0.8, (3.0, 1.0, 1.0, 1.0)), (0.4, (4.0, 2.0, 2.0, 0.0))]
+    {
+        bench.run(0, 500);
+        bench.run(1, 500);
+        bench.busy(0, 1000);
+        bench.add(0, joules);
+        bench.tick(1.0);
+        let cpu = Component::Cpu;
+        let found = (bench.total(cpu), bench.joules("a", cpu), bench.joules("b", cpu), bench.pending(cpu));
+        assert_eq!(found, shown);
     }
 }

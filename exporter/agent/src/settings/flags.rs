@@ -149,6 +149,7 @@ const ATTRIBUTION: &str = "Attribution";
 const GRID: &str = "Grid";
 const CARBON: &str = "Prices and budgets";
 const OTLP: &str = "OTLP";
+const SECURITY: &str = "Security";
 const LOG: &str = "Log";
 
 const SWITCH: Kind = Kind::Choice(names::<Switch>);
@@ -160,6 +161,8 @@ const NODE: &[Command] = &[Command::Node];
 const SERVERS: &[Command] = &[Command::Node, Command::Grid];
 const ONLY_GRID: &[Command] = &[Command::Grid];
 const PRINTERS: &[Command] = &[Command::Doctor, Command::Zones];
+/// Those that give up what they do not need.
+const CONFINED: &[Command] = &[Command::Node, Command::Grid, Command::Doctor];
 /// Those that look at this machine.
 const LOCAL: &[Command] = &[Command::Node, Command::Doctor];
 
@@ -193,6 +196,9 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(SAMPLE, "sample.interval", Kind::Duration, Preset::Value("1s"),
         "Time between two ticks, at least 100ms: finer energy readings leak secrets (PLATYPUS, CVE-2020-8694).")
         .only(NODE),
+    Flag::new(SAMPLE, "ledger.granularity", Kind::Form("ENERGY"), Preset::Value("1uJ"),
+        "The step in which energy is shown, as in 1mJ, 100mJ or 1J, up to 1000J: rounded down, the rest is pending. See docs/security.md.")
+        .only(LOCAL),
 ];
 
 /// What stands after the meters in the table.
@@ -272,6 +278,9 @@ const AFTER_METERS: &[Flag] = &[
         .only(SERVERS),
     Flag::new(OTLP, "otlp.hardware-metrics", Kind::Boolean, Preset::Value("false"),
         "Whether to push hw.energy and its like of the semantic conventions beside noether.*.").only(NODE),
+    Flag::new(SECURITY, "security.sandbox", SWITCH, Preset::Value("auto"),
+        "Whether to give up, after the start, capabilities and files that are not needed; auto: as far as the kernel and what is read allow; on: all of it, or it does not start. See docs/security.md.")
+        .only(CONFINED),
     Flag::new(LOG, "log.format", FORMAT, Preset::Value("text"), "How log lines are written.").only(SERVERS),
     Flag::new(LOG, "log.level", Kind::Choice(names::<LogLevel>), Preset::Value("info"),
         "The least severity that is logged.").only(SERVERS),

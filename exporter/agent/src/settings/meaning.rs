@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use noether_core::budget::Budget;
 use noether_core::carbon::Pue;
+use noether_core::granularity::Granularity;
 use noether_core::grid::SocialCost;
 use noether_core::ledger::Terms;
 use noether_core::node::Policy;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub rootfs: PathBuf,
     /// `--sample.interval`, 100 ms or more.
     pub sample_interval: Duration,
+    /// `--ledger.granularity`
+    pub granularity: Granularity,
     /// `--meter.<name>`, in the order of the meters' table.
     pub meters: Vec<(&'static str, Switch)>,
     /// `--nvml.library`
@@ -87,6 +90,8 @@ pub struct Settings {
     pub otlp: Switch,
     /// `--otlp.hardware-metrics`
     pub otlp_hardware: bool,
+    /// `--security.sandbox`
+    pub sandbox: Switch,
     /// `--log.format`
     pub log_format: Format,
     /// `--log.level`
@@ -112,6 +117,7 @@ impl Settings {
             sysfs,
             rootfs: layers.one("path.rootfs", value::path)?,
             sample_interval: layers.one("sample.interval", value::interval)?,
+            granularity: layers.one("ledger.granularity", value::granularity)?,
             meters: meters(layers)?,
             nvml_library: layers.one("nvml.library", value::path)?,
             linger: layers.one("workload.linger", duration)?,
@@ -130,6 +136,7 @@ impl Settings {
             budgets: budget::budgets(layers)?,
             otlp: layers.one("otlp", choice)?,
             otlp_hardware: layers.one("otlp.hardware-metrics", choice)?,
+            sandbox: layers.one("security.sandbox", choice)?,
             log_format: layers.one("log.format", choice)?,
             log_level: layers.one("log.level", choice)?,
         })
@@ -144,6 +151,7 @@ impl Settings {
             idle: self.idle,
             floors: self.idle_watts.clone(),
             identity_timeout: self.identity_timeout,
+            granularity: self.granularity,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use noether_core::granularity::Granularity;
 use noether_core::reading::Component;
 use noether_core::units::Power;
 use noether_sources::grid::{Credential, Secret};
@@ -72,6 +73,7 @@ fn the_defaults_are_those_of_the_design() {
         cgroupfs: "/sys/fs/cgroup".into(),
         rootfs: "/".into(),
         sample_interval: Duration::from_secs(1),
+        granularity: Granularity::FINEST,
         meters: ["rapl", "rapl_mmio", "nvml", "amdgpu", "i915", "xe", "model"]
             .map(|name| (name, Switch::Auto))
             .into(),
@@ -107,6 +109,7 @@ fn the_defaults_are_those_of_the_design() {
         budgets: vec![],
         otlp: Switch::Auto,
         otlp_hardware: false,
+        sandbox: Switch::Auto,
         log_format: Format::Text,
         log_level: LogLevel::Info,
     };

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use noether_core::carbon::Pue;
+use noether_core::granularity::{Granularity, SHORTEST_INTERVAL};
 use noether_core::grid::SocialCost;
 use noether_core::reading::Component;
-use noether_core::units::Power;
+use noether_core::units::{Energy, Power};
 
 use super::duration::duration;
 use super::suggest;
 
-/// Reading energy counters faster is a side channel: <https://platypusattack.com/>
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// A coarser step than this would hide a whole machine's minute.
+const COARSEST: u64 = 1_000_000_000;
 
 /// More than any machine draws: what is beyond is a slip of the unit.
 const MOST_WATTS: f64 = 1e6;
@@ -22,7 +23,23 @@ const MOST_WATTS: f64 = 1e6;
 /// No data centre wastes nine of ten: what is beyond is a slip of the decimal point.
 const MOST_PUE: f64 = 10.0;
 
-/// Reads the time between two ticks.
+/// Reads the step in which energy is shown: `1mJ`.
+pub(super) fn granularity(text: &str) -> Result<Granularity, String> {
+    let units = [("uJ", 1), ("mJ", 1000), ("J", 1_000_000)];
+    let found = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
+    let step = found.and_then(|(digits, size)| {
+        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(size)
+    });
+    step.filter(|step| *step <= COARSEST)
+        .and_then(|step| Granularity::new(Energy::from_microjoules(step)))
+        .ok_or_else(|| {
+            "is not a step of energy such as 1mJ (a whole number of uJ, mJ or J, up to 1000J)".into()
+        })
+}
+
+/// Reads the time between two ticks. It is measured against [`SHORTEST_INTERVAL`]: reading energy counters faster is a
+/// side channel (<https://platypusattack.com/>).
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval >= SHORTEST_INTERVAL {
@@ -159,6 +176,34 @@ mod tests {
             assert!(complaint.contains("PLATYPUS") && complaint.contains("CVE-2020-8694"), "{complaint}");
         }
         assert!(interval("soon").unwrap_err().contains("1m30s"));
+    }
+
+    #[test]
+    fn steps_of_energy() {
+        let microjoules = |text: &str| granularity(text).map(|step| step.step().microjoules());
+        for (text, expected) in
+            [("1uJ", 1), ("1mJ", 1000), ("250mJ", 250_000), ("1J", 1_000_000), ("1000J", COARSEST)]
+        {
+            assert_eq!(microjoules(text), Ok(expected), "{text}");
+        }
+        for wrong in [
+            "",
+            "0J",
+            "0uJ",
+            "J",
+            "1",
+            "1 mJ",
+            "1.5mJ",
+            "-1J",
+            "+1J",
+            "1001J",
+            "1kJ",
+            "1MJ",
+            "1nJ",
+            "99999999999999999999J",
+        ] {
+            assert!(microjoules(wrong).unwrap_err().contains("1mJ"), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -106,6 +106,12 @@ impl Live {
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
+    /// The files that it was read from: its own and those that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.seen.iter().map(|(path, _)| path.clone()).collect()
+    }
+
     /// What holds now.
     pub fn current(&self) -> Arc<WebConfig> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 pub use claims::{Claims, Devices};
 
+use crate::granularity::Granularity;
 use crate::reading::{Domain, Moment};
 use crate::units::Power;
 use crate::workload::Workload;
@@ -264,6 +265,18 @@ impl Look {
         };
         self.scale(&mut shares);
         (method, shares)
+    }
+
+    /// The same as it is shown: a power as coarsely as energy. Its limit tells nothing of what runs.
+    pub fn shown(self: &Arc<Self>, granularity: Granularity) -> Arc<Self> {
+        if granularity == Granularity::FINEST {
+            return Arc::clone(self);
+        }
+        let floor = |power: Option<Power>| power.map(|power| granularity.floor_power(power));
+        let mut look = Self::clone(self);
+        look.gauges.power = floor(look.gauges.power);
+        look.gauges.average_power = floor(look.gauges.average_power);
+        Arc::new(look)
     }
 
     /// The holders of each instance. Who holds several shares of one is named as often.

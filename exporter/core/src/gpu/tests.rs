@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::reading::{Component, Place, Quality, Role};
+use crate::units::Energy;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use proptest::prelude::*;
@@ -40,6 +41,17 @@ fn look(slices: u32, instances: Vec<Instance>) -> Look {
         instances,
         clock: Clock::Sm,
     }
+}
+
+#[test]
+fn a_power_is_shown_as_coarsely_as_energy_and_its_limit_as_it_is() {
+    let exact = Some(Power::from_watts(287.654));
+    let gauges = Gauges { power: exact, average_power: exact, power_limit: exact, ..Gauges::default() };
+    let look = Arc::new(Look { gauges, ..look(0, vec![]) });
+    assert!(Arc::ptr_eq(&look, &look.shown(Granularity::FINEST)));
+    let coarse = look.shown(Granularity::new(Energy::from_joules(0.1)).unwrap()).gauges;
+    let rounded = Some(Power::from_watts(287.0));
+    assert_eq!((coarse.power, coarse.average_power, coarse.power_limit), (rounded, rounded, exact));
 }
 
 fn unit(name: &str) -> Arc<Workload> {
