@@ -27,12 +27,9 @@
     (list "log.format" .Values.log.format)
     (list "pue" .Values.pue)) }}
 {{- include "noether.web.args" . }}
-{{- if .Values.otlp.enabled }}
-- --otlp=on
-{{- end }}
 {{- end }}
 
-{{/* What OpenTelemetry's own variables say: (list . attributes) */}}
+{{/* OpenTelemetry's own variables, an endpoint among which is what turns pushing on: (list . attributes) */}}
 {{- define "noether.otlp.env" -}}
 {{- $root := index . 0 -}}
 {{- $otlp := $root.Values.otlp -}}

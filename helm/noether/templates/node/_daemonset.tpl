@@ -87,7 +87,7 @@
 {{/* With a DaemonSet for GPUs, the other one keeps off their nodes. */}}
 {{- define "noether.node.affinity" -}}
 {{- $node := .root.Values.node -}}
-{{- $affinity := deepCopy $node.affinity -}}
+{{- $affinity := deepCopy (default (dict) $node.affinity) -}}
 {{- if and $node.gpu.enabled (not .gpu) -}}
 {{- $off := list -}}
 {{- range $label, $value := $node.gpu.nodeSelector -}}
@@ -156,8 +156,9 @@ spec:
         seLinuxOptions:
           {{- toYaml . | nindent 10 }}
         {{- end }}
-      {{- include "noether.placement" (list $root $node) | nindent 6 }}
-      {{- with ternary (merge (dict) $node.gpu.nodeSelector $node.nodeSelector) $node.nodeSelector $gpu }}
+      {{- include "noether.placement" (list $root $node) | trim | nindent 6 }}
+      {{- $selector := default (dict) $node.nodeSelector }}
+      {{- with ternary (merge (dict) (default (dict) $node.gpu.nodeSelector) $selector) $selector $gpu }}
       nodeSelector:
         {{- toYaml . | nindent 8 }}
       {{- end }}
