@@ -11,6 +11,7 @@
 mod accuracy;
 mod bad_input;
 mod carbon;
+mod chart;
 mod command_line;
 mod docs;
 mod doctor;
@@ -18,6 +19,7 @@ mod examples;
 mod golden;
 mod gpu;
 mod http;
+mod least_privilege;
 mod pods;
 mod prometheus;
 mod real_cgroups;

@@ -21,6 +21,28 @@ use crate::scrape::Scrape;
 /// `nobody`, who may read no file of mode 0400 but his own.
 const NOBODY: u32 = 65534;
 
+/// What drops every capability for good, as a container of the chart does; its last argument is the program.
+const BARE: [&str; 8] = [
+    "setpriv",
+    "--reuid=0",
+    "--regid=0",
+    "--clear-groups",
+    "--bounding-set=-all",
+    "--inh-caps=-all",
+    "--ambient-caps=-all",
+    "--no-new-privs",
+];
+
+/// As whom an exporter runs.
+#[derive(Clone, Copy, Debug)]
+enum Rights {
+    /// As the test itself.
+    Own,
+    Nobody,
+    /// As uid 0 without any capability, which cannot be won back.
+    Bare,
+}
+
 /// A running exporter. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Exporter {
@@ -28,7 +50,7 @@ pub struct Exporter {
     flags: Vec<String>,
     variables: Vec<(String, String)>,
     address: String,
-    nobody: bool,
+    rights: Rights,
     child: Child,
     log: Arc<Mutex<String>>,
     // Holds the copy of the binary that nobody can reach, where there is one.
@@ -54,6 +76,11 @@ pub fn binary() -> PathBuf {
 /// Runs the binary to its end.
 pub fn run<S: AsRef<OsStr>>(flags: &[S]) -> Output {
     finish(command(&binary()).args(flags))
+}
+
+/// Runs the binary to its end, as uid 0 with every capability dropped and no way to win any. Only root can do that.
+pub fn run_bare<S: AsRef<OsStr>>(flags: &[S]) -> Output {
+    finish(bare(&binary()).args(flags))
 }
 
 /// Runs the binary to its end with these variables set.
@@ -86,6 +113,13 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
+fn bare(binary: &Path) -> Command {
+    let [program, arguments @ ..] = BARE;
+    let mut command = command(Path::new(program));
+    command.args(arguments).arg("--").arg(binary);
+    command
+}
+
 impl Exporter {
     /// Starts it on a free port and waits until it has measured.
     pub fn start(flags: &[String]) -> Self {
@@ -95,16 +129,17 @@ impl Exporter {
     /// The same, with these variables set.
     pub fn start_with(variables: &[(&str, &str)], flags: &[String]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self::launch(binary(), flags.to_vec(), variables.iter().map(owned).collect(), false, None)
+        Self::launch(binary(), flags.to_vec(), variables.iter().map(owned).collect(), Rights::Own, None)
     }
 
     /// The same behind a web configuration, which this harness cannot pass: it waits only until it listens.
     pub fn start_guarded(flags: &[String]) -> Self {
         let binary = binary();
         let (flags, variables) = (flags.to_vec(), Vec::new());
-        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", false);
+        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", Rights::Own);
         let address = String::new();
-        let mut exporter = Self { binary, flags, variables, address, nobody: false, child, log, _copy: None };
+        let rights = Rights::Own;
+        let mut exporter = Self { binary, flags, variables, address, rights, child, log, _copy: None };
         exporter.address = exporter.listening();
         exporter
     }
@@ -115,19 +150,24 @@ impl Exporter {
         let copy = folder.path().join("noether");
         fs::copy(binary(), &copy).expect("a copy of the binary");
         fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("chmod");
-        Self::launch(copy, flags.to_vec(), Vec::new(), true, Some(folder))
+        Self::launch(copy, flags.to_vec(), Vec::new(), Rights::Nobody, Some(folder))
+    }
+
+    /// The same, as uid 0 with every capability dropped and no way to win any. Only root can do that.
+    pub fn start_bare(flags: &[String]) -> Self {
+        Self::launch(binary(), flags.to_vec(), Vec::new(), Rights::Bare, None)
     }
 
     fn launch(
         binary: PathBuf,
         flags: Vec<String>,
         variables: Vec<(String, String)>,
-        nobody: bool,
+        rights: Rights,
         copy: Option<tempfile::TempDir>,
     ) -> Self {
-        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", nobody);
+        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", rights);
         let mut exporter =
-            Self { binary, flags, variables, address: String::new(), nobody, child, log, _copy: copy };
+            Self { binary, flags, variables, address: String::new(), rights, child, log, _copy: copy };
         exporter.address = exporter.listening();
         exporter.measured();
         exporter
@@ -218,7 +258,7 @@ impl Exporter {
     /// Starts it again at the same address, after it was killed or has ended.
     pub fn restart(&mut self) {
         (self.child, self.log) =
-            spawn(&self.binary, &self.flags, &self.variables, &self.address, self.nobody);
+            spawn(&self.binary, &self.flags, &self.variables, &self.address, self.rights);
         assert_eq!(self.listening(), self.address);
         self.measured();
     }
@@ -240,13 +280,16 @@ fn spawn(
     flags: &[String],
     variables: &[(String, String)],
     address: &str,
-    nobody: bool,
+    rights: Rights,
 ) -> (Child, Arc<Mutex<String>>) {
-    let mut command = command(binary);
+    let mut command = match rights {
+        Rights::Bare => bare(binary),
+        Rights::Own | Rights::Nobody => command(binary),
+    };
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.arg(format!("--web.listen-address={address}")).args(flags);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if nobody {
+    if matches!(rights, Rights::Nobody) {
         command.uid(NOBODY).gid(NOBODY);
     }
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
