@@ -173,7 +173,8 @@ def main():
     bring(first)
     bring(manifests())
     for path in stale:
-        print(f"{'not current' if check else 'written'}: {path.relative_to(ROOT)}")
+        done = "not current" if check else "written" if path.exists() else "removed"
+        print(f"{done}: {path.relative_to(ROOT)}")
     if check and stale:
         raise SystemExit("run helm/generate")
 

@@ -132,7 +132,7 @@ KINDS = {
     "node.workloads.systemdUnits": one_of("", "auto", "on", "off"),
     "node.workloads.zeroHold": DURATION,
     "openshift.seLinuxOptions": SELINUX,
-    "otlp.protocol": one_of("", "grpc", "http/protobuf", "http/json"),
+    "otlp.protocol": one_of("", "grpc", "http/protobuf"),
     "otlp.resourceAttributes": STRINGS,
     "priorityClass.preemptionPolicy": one_of("PreemptLowerPriority", "Never"),
     "priorityClass.value": {"type": "integer", "maximum": 1000000000},

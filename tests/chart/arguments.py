@@ -1,8 +1,7 @@
-"""Prints as JSON what the DaemonSet of a ci file tells the exporter: `arguments.py default`."""
+"""Prints as JSON what each exporter of each ci file is told: its subcommand and flags, by the file's name."""
 
 import json
-import sys
 
-from chart import case, exporters
+from chart import case, cases, exporters
 
-print(json.dumps(exporters(case(sys.argv[1]))[0][2]["args"]))
+print(json.dumps({name: [container["args"] for _, _, container in exporters(case(name))] for name in cases()}))

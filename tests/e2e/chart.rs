@@ -2,8 +2,10 @@
 
 use std::process::Output;
 
-use noether_tests::chart::{generate, python};
-use noether_tests::outcome::cannot_run;
+use noether_tests::chart::{arguments, generate, python};
+use noether_tests::exporter::Exporter;
+use noether_tests::machine::{Hardware, Machine};
+use noether_tests::outcome::{cannot_run, together};
 use noether_tests::prometheus::Prometheus;
 
 fn passes(test: &str, outcome: Result<Output, String>) {
@@ -47,4 +49,48 @@ fn flags_rules_and_targets_are_those_that_there_are() {
         return cannot_run(test, "promtool is not installed (Debian package prometheus)");
     }
     module(test, "test_contract");
+}
+
+/// What a pod's exporter is told, for this machine instead of what is mounted at `/host`, and for nobody outside of it.
+pub(crate) fn at_home(told: &[String], machine: &Machine) -> Vec<String> {
+    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+    let root = machine.root().display().to_string();
+    // Where it listens is the test's business; providers of intensity are not to be asked, nor tokens read that are not here.
+    let away = |flag: &str| {
+        let own = flag == "--grid.provider=static";
+        !own && ["--web.listen-address", "--grid.provider", "--grid.url", "--grid.token-file"]
+            .contains(&&*name(flag))
+    };
+    let mut flags: Vec<String> = told
+        .iter()
+        .filter(|flag| !away(flag))
+        .map(|flag| flag.replace("=/host", &format!("={root}")).replace("$(NODE_IP)", "127.0.0.1"))
+        .collect();
+    if told.first().is_some_and(|word| word == "node") {
+        let missing = |flag: &String| flags.iter().all(|one| name(one) != name(flag));
+        flags.extend(machine.flags().into_iter().filter(missing).collect::<Vec<_>>());
+    }
+    flags
+}
+
+#[test]
+fn the_exporter_takes_what_it_is_told() {
+    let _guard = together();
+    let cases = match arguments() {
+        Err(why) => return cannot_run("the_exporter_takes_what_it_is_told", &why),
+        Ok(cases) => cases,
+    };
+    let machine = Machine::new(Hardware::laptop(), vec![]);
+    let mut started = 0;
+    for told in cases.values().flatten() {
+        // Certificates and passwords are in Secrets; what a web configuration says is tested elsewhere.
+        if told.iter().any(|flag| flag.starts_with("--web.config.file")) {
+            continue;
+        }
+        // It ends with 64 where it takes anything ill, which this would tell.
+        let exporter = Exporter::start(&at_home(told, &machine));
+        assert!(exporter.metrics().contains("noether_build_info"), "{told:?}");
+        started += 1;
+    }
+    assert!(started > 25, "{started}");
 }

@@ -11,6 +11,7 @@ use noether_tests::machine::{Fault, Hardware, Machine, Simulation};
 use noether_tests::outcome::{cannot_run, installed, together};
 use noether_tests::scrape::Scrape;
 
+use crate::chart::at_home;
 use crate::watch::Watch;
 
 /// `nobody`: whose files uid 0 may read only by a capability.
@@ -37,20 +38,11 @@ fn machine(pod: &Pod) -> (Machine, Vec<PathBuf>) {
     (machine, counters)
 }
 
-/// The chart's arguments by default, for this machine instead of what is mounted at `/host`.
+/// The chart's arguments by default, on this machine.
 fn flags(machine: &Machine) -> Result<Vec<String>, String> {
-    let root = machine.root().display().to_string();
-    let mut flags = arguments("default")?;
-    assert_eq!(flags.remove(0), "node");
-    for flag in &mut flags {
-        *flag = flag.replace("=/host", &format!("={root}")).replace("$(NODE_IP)", "127.0.0.1");
-    }
-    let has = |flags: &[String], flag: &str| {
-        flags.iter().any(|one| one.split('=').next() == flag.split('=').next())
-    };
-    // The container's own /proc, and no token of the machine that the tests run on.
-    let rest: Vec<String> = machine.flags().into_iter().filter(|flag| !has(&flags, flag)).collect();
-    flags.extend(rest);
+    let cases = arguments()?;
+    let [node] = cases["default"].as_slice() else { panic!("{cases:?}") };
+    let mut flags = at_home(node, machine);
     flags.push("--sample.interval=100ms".to_owned());
     Ok(flags)
 }

@@ -1,5 +1,6 @@
 //! The chart's own tests, in Python: Helm's engine and Kubernetes' schemas are to be had as packages there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -38,10 +39,10 @@ fn execute(program: &Path, arguments: &[&str]) -> Result<Output, String> {
     Ok(output)
 }
 
-/// What a case's DaemonSet tells the exporter: its command and flags.
-pub fn arguments(case: &str) -> Result<Vec<String>, String> {
-    let output = python(&["arguments.py", case])?;
+/// What each exporter of a case is told: subcommand and flags. By the cases' names.
+pub fn arguments() -> Result<BTreeMap<String, Vec<Vec<String>>>, String> {
+    let output = python(&["arguments.py"])?;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "arguments.py {case}: {said}");
-    Ok(serde_json::from_slice(&output.stdout).expect("a list of texts"))
+    assert!(output.status.success(), "arguments.py: {said}");
+    Ok(serde_json::from_slice(&output.stdout).expect("lists of texts by name"))
 }

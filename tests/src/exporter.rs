@@ -287,7 +287,10 @@ fn spawn(
         Rights::Own | Rights::Nobody => command(binary),
     };
     command.envs(variables.iter().map(|(name, value)| (name, value)));
-    command.arg(format!("--web.listen-address={address}")).args(flags);
+    // Where there is a subcommand, it stands first.
+    let subcommand = flags.first().filter(|word| !word.starts_with('-'));
+    let rest = flags.get(usize::from(subcommand.is_some())..).unwrap_or_default();
+    command.args(subcommand).arg(format!("--web.listen-address={address}")).args(rest);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if matches!(rights, Rights::Nobody) {
         command.uid(NOBODY).gid(NOBODY);

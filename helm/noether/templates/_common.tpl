@@ -55,7 +55,7 @@
 {{- end }}
 {{- $pairs := list }}
 {{- range $name, $value := $attributes }}
-{{- $pairs = append $pairs (printf "%s=%s" $name $value) }}
+{{- $pairs = append $pairs (printf "%s=%s" $name ($value | replace "%" "%25" | replace "," "%2C" | replace "=" "%3D")) }}
 {{- end }}
 {{- with $pairs }}
 - {name: OTEL_RESOURCE_ATTRIBUTES, value: {{ join "," . | quote }}}

@@ -4,7 +4,7 @@
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $whole := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
 {{- /* Room for the parts' suffixes, within the 63 characters of a label. */ -}}
-{{- default $whole .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
+{{- default $whole .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end }}
 
 {{/* The labels by which a part's pods are selected: never to change. (list . "node") */}}
