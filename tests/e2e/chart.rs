@@ -2,10 +2,11 @@
 
 use std::process::Output;
 
-use noether_tests::chart::{arguments, generate, python};
+use noether_tests::chart::{arguments, generate, operators, python};
 use noether_tests::exporter::Exporter;
-use noether_tests::machine::{Hardware, Machine};
-use noether_tests::outcome::{cannot_run, together};
+use noether_tests::kubernetes::{Cluster, Pod, PodsApi};
+use noether_tests::machine::{Hardware, Machine, Simulation, scratch};
+use noether_tests::outcome::{cannot_run, together, until};
 use noether_tests::prometheus::Prometheus;
 
 fn passes(test: &str, outcome: Result<Output, String>) {
@@ -93,4 +94,46 @@ fn the_exporter_takes_what_it_is_told() {
         started += 1;
     }
     assert!(started > 25, "{started}");
+}
+
+/// The chart's own arguments, monitors and rules, with a real Prometheus in the place of the operator's.
+#[test]
+fn prometheus_gets_pods_by_name_and_their_emissions() {
+    let test = "prometheus_gets_pods_by_name_and_their_emissions";
+    let _guard = together();
+    if !Prometheus::installed() {
+        return cannot_run(test, "prometheus is not installed (Debian package prometheus)");
+    }
+    let told = match arguments() {
+        Err(why) => return cannot_run(test, &why),
+        Ok(mut cases) => cases.remove("servicemonitor").expect("the case"),
+    };
+    let pod = Pod::running("shop", "web", 1, 1);
+    let machine = Machine::new(Hardware::laptop(), vec![pod.load(1, 1).cpu(&[0.5])]);
+    let cluster = Cluster::default();
+    cluster.put(&pod);
+    let socket = machine.root().join("var/lib/kubelet/pods-api/pods-api.sock");
+    let _api = PodsApi::start(&socket, "v1alpha1", &cluster);
+    let start = |word: &str, machine: &Machine| {
+        let told = told.iter().find(|told| told[0] == word).expect("such an exporter");
+        Exporter::start(&at_home(told, machine))
+    };
+    let (grid, node) = (start("grid", &machine), start("node", &machine));
+    let _simulation = Simulation::start(machine);
+    let folder = scratch();
+    let prometheus = Prometheus::configured(&operators(folder.path(), node.address(), grid.address()));
+    let some =
+        |query: &str| until(query, || Some(prometheus.instant(query)).filter(|found| !found.is_empty()));
+
+    let of_pod =
+        r#"{namespace="shop",pod="web",container="app",node="node-1",cluster="prod-1",job="noether"}"#;
+    some(&format!("noether_container_energy_joules_total{of_pod} > 0"));
+    some(r#"pod:noether_energy_joules:increase{namespace="shop",pod="web"} > 0"#);
+    some(r#"namespace:noether_emissions_grams:increase{namespace="shop"} > 0"#);
+    some(r#"noether_node_energy_joules_total{node="node-1",namespace="",pod="",container=""}"#);
+    some(
+        r#"noether_grid_carbon_intensity_grams_per_kwh{job="noether-grid",node="",namespace="",cluster="prod-1"}"#,
+    );
+    let own = prometheus.instant(r#"{namespace="energy-system"}"#);
+    assert!(own.is_empty(), "the exporter's own pod stands on series: {own:?}");
 }

@@ -46,3 +46,12 @@ pub fn arguments() -> Result<BTreeMap<String, Vec<Vec<String>>>, String> {
     assert!(output.status.success(), "arguments.py: {said}");
     Ok(serde_json::from_slice(&output.stdout).expect("lists of texts by name"))
 }
+
+/// The configuration that the Prometheus Operator would make of the chart's monitors and rules, for these two addresses. The
+/// rules are written into the folder.
+pub fn operators(folder: &Path, node: &str, grid: &str) -> String {
+    let folder = folder.to_str().expect("UTF-8");
+    let output = python(&["scrape.py", folder, node, grid]).unwrap_or_else(|why| panic!("{why}"));
+    assert!(output.status.success(), "scrape.py: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("JSON")
+}
