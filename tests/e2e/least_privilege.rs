@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 
 use noether_tests::chart::arguments;
-use noether_tests::exporter::{Exporter, run_bare};
+use noether_tests::exporter::{Exporter, run_under};
 use noether_tests::kubernetes::{Cluster, Pod, PodsApi};
 use noether_tests::machine::{Fault, Hardware, Machine, Simulation};
 use noether_tests::outcome::{cannot_run, installed, together};
@@ -13,6 +13,18 @@ use noether_tests::scrape::Scrape;
 
 use crate::chart::at_home;
 use crate::watch::Watch;
+
+/// What drops every capability for good, as a container of the chart does.
+const BARE: [&str; 8] = [
+    "setpriv",
+    "--reuid=0",
+    "--regid=0",
+    "--clear-groups",
+    "--bounding-set=-all",
+    "--inh-caps=-all",
+    "--ambient-caps=-all",
+    "--no-new-privs",
+];
 
 /// `nobody`: whose files uid 0 may read only by a capability.
 const OTHER: u32 = 65534;
@@ -79,7 +91,7 @@ fn what_belongs_to_root_is_read() {
     let _api = PodsApi::start(&socket, "v1alpha1", &cluster);
     fs::set_permissions(&socket, PermissionsExt::from_mode(0o600)).expect("chmod");
     let simulation = Simulation::start(machine);
-    let exporter = Exporter::start_bare(&flags);
+    let exporter = Exporter::start_under(&BARE, &flags);
     assert_eq!(status(&exporter, "Uid"), "0 0 0 0");
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert_eq!(status(&exporter, set), "0000000000000000", "{set}");
@@ -124,7 +136,7 @@ fn what_belongs_to_others_is_not() {
         Err(why) => return cannot_run("what_belongs_to_others_is_not", &why),
         Ok(flags) => flags,
     };
-    let exporter = Exporter::start_bare(&flags);
+    let exporter = Exporter::start_under(&BARE, &flags);
     assert_eq!(up(&exporter.scrape()), Some(0.0));
     assert_eq!(up(&Exporter::start(&flags).scrape()), Some(1.0), "it is the capabilities that it lacks");
 }
@@ -136,7 +148,7 @@ fn real_cgroups_need_none() {
     if let Some(why) = obstacle() {
         return cannot_run("real_cgroups_need_none", why);
     }
-    let output = run_bare(&["doctor", "--systemd.units=on", "--kubernetes=off"]);
+    let output = run_under(&BARE, &["doctor", "--systemd.units=on", "--kubernetes=off"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     for source in ["stat", "meminfo", "cgroup"] {
         let line = text.lines().find(|line| line.split_whitespace().nth(2) == Some(source));

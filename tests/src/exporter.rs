@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -18,30 +17,8 @@ use crate::http::{self, Response};
 use crate::outcome::until;
 use crate::scrape::Scrape;
 
-/// `nobody`, who may read no file of mode 0400 but his own.
-const NOBODY: u32 = 65534;
-
-/// What drops every capability for good, as a container of the chart does; its last argument is the program.
-const BARE: [&str; 8] = [
-    "setpriv",
-    "--reuid=0",
-    "--regid=0",
-    "--clear-groups",
-    "--bounding-set=-all",
-    "--inh-caps=-all",
-    "--ambient-caps=-all",
-    "--no-new-privs",
-];
-
-/// As whom an exporter runs.
-#[derive(Clone, Copy, Debug)]
-enum Rights {
-    /// As the test itself.
-    Own,
-    Nobody,
-    /// As uid 0 without any capability, which cannot be won back.
-    Bare,
-}
+/// What makes `nobody` of root, who may read no file of mode 0400 but his own.
+const AS_NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// A running exporter. It is killed when it is dropped.
 #[derive(Debug)]
@@ -50,7 +27,8 @@ pub struct Exporter {
     flags: Vec<String>,
     variables: Vec<(String, String)>,
     address: String,
-    rights: Rights,
+    /// What starts the binary, with its arguments; empty where nothing does.
+    starter: Vec<String>,
     child: Child,
     log: Arc<Mutex<String>>,
     // Holds the copy of the binary that nobody can reach, where there is one.
@@ -78,9 +56,9 @@ pub fn run<S: AsRef<OsStr>>(flags: &[S]) -> Output {
     finish(command(&binary()).args(flags))
 }
 
-/// Runs the binary to its end, as uid 0 with every capability dropped and no way to win any. Only root can do that.
-pub fn run_bare<S: AsRef<OsStr>>(flags: &[S]) -> Output {
-    finish(bare(&binary()).args(flags))
+/// Runs the binary to its end, started by a command that becomes it.
+pub fn run_under<S: AsRef<OsStr>>(starter: &[&str], flags: &[S]) -> Output {
+    finish(command(Path::new(starter[0])).args(&starter[1..]).arg(binary()).args(flags))
 }
 
 /// Runs the binary to its end with these variables set.
@@ -113,13 +91,6 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
-fn bare(binary: &Path) -> Command {
-    let [program, arguments @ ..] = BARE;
-    let mut command = command(Path::new(program));
-    command.args(arguments).arg("--").arg(binary);
-    command
-}
-
 impl Exporter {
     /// Starts it on a free port and waits until it has measured.
     pub fn start(flags: &[String]) -> Self {
@@ -129,45 +100,45 @@ impl Exporter {
     /// The same, with these variables set.
     pub fn start_with(variables: &[(&str, &str)], flags: &[String]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self::launch(binary(), flags.to_vec(), variables.iter().map(owned).collect(), Rights::Own, None)
+        Self::launch(binary(), flags.to_vec(), variables.iter().map(owned).collect(), Vec::new(), None)
     }
 
     /// The same behind a web configuration, which this harness cannot pass: it waits only until it listens.
     pub fn start_guarded(flags: &[String]) -> Self {
         let binary = binary();
-        let (flags, variables) = (flags.to_vec(), Vec::new());
-        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", Rights::Own);
+        let (flags, variables, starter) = (flags.to_vec(), Vec::new(), Vec::new());
+        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", &starter);
         let address = String::new();
-        let rights = Rights::Own;
-        let mut exporter = Self { binary, flags, variables, address, rights, child, log, _copy: None };
+        let mut exporter = Self { binary, flags, variables, address, starter, child, log, _copy: None };
         exporter.address = exporter.listening();
         exporter
     }
 
     /// The same, as `nobody`. Only root can do that.
     pub fn start_as_nobody(flags: &[String]) -> Self {
+        Self::start_under(&AS_NOBODY, flags)
+    }
+
+    /// The same, started by a command that becomes it, as `setpriv` with its arguments does.
+    pub fn start_under(starter: &[&str], flags: &[String]) -> Self {
         let folder = crate::machine::scratch();
         let copy = folder.path().join("noether");
         fs::copy(binary(), &copy).expect("a copy of the binary");
         fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("chmod");
-        Self::launch(copy, flags.to_vec(), Vec::new(), Rights::Nobody, Some(folder))
-    }
-
-    /// The same, as uid 0 with every capability dropped and no way to win any. Only root can do that.
-    pub fn start_bare(flags: &[String]) -> Self {
-        Self::launch(binary(), flags.to_vec(), Vec::new(), Rights::Bare, None)
+        let starter = starter.iter().map(|&word| word.to_owned()).collect();
+        Self::launch(copy, flags.to_vec(), Vec::new(), starter, Some(folder))
     }
 
     fn launch(
         binary: PathBuf,
         flags: Vec<String>,
         variables: Vec<(String, String)>,
-        rights: Rights,
+        starter: Vec<String>,
         copy: Option<tempfile::TempDir>,
     ) -> Self {
-        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", rights);
+        let (child, log) = spawn(&binary, &flags, &variables, "127.0.0.1:0", &starter);
         let mut exporter =
-            Self { binary, flags, variables, address: String::new(), rights, child, log, _copy: copy };
+            Self { binary, flags, variables, address: String::new(), starter, child, log, _copy: copy };
         exporter.address = exporter.listening();
         exporter.measured();
         exporter
@@ -258,7 +229,7 @@ impl Exporter {
     /// Starts it again at the same address, after it was killed or has ended.
     pub fn restart(&mut self) {
         (self.child, self.log) =
-            spawn(&self.binary, &self.flags, &self.variables, &self.address, self.rights);
+            spawn(&self.binary, &self.flags, &self.variables, &self.address, &self.starter);
         assert_eq!(self.listening(), self.address);
         self.measured();
     }
@@ -280,21 +251,17 @@ fn spawn(
     flags: &[String],
     variables: &[(String, String)],
     address: &str,
-    rights: Rights,
+    starter: &[String],
 ) -> (Child, Arc<Mutex<String>>) {
-    let mut command = match rights {
-        Rights::Bare => bare(binary),
-        Rights::Own | Rights::Nobody => command(binary),
-    };
+    let words: Vec<&OsStr> = starter.iter().map(OsStr::new).chain([binary.as_os_str()]).collect();
+    let mut command = command(Path::new(words[0]));
+    command.args(&words[1..]);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     // Where there is a subcommand, it stands first.
     let subcommand = flags.first().filter(|word| !word.starts_with('-'));
     let rest = flags.get(usize::from(subcommand.is_some())..).unwrap_or_default();
     command.args(subcommand).arg(format!("--web.listen-address={address}")).args(rest);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if matches!(rights, Rights::Nobody) {
-        command.uid(NOBODY).gid(NOBODY);
-    }
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     let log = Arc::new(Mutex::new(String::new()));
     collect(child.stdout.take().expect("stdout"), &log);
