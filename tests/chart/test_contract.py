@@ -133,8 +133,8 @@ class Contract(unittest.TestCase):
             self.assertLess(sum(len(text.encode()) for text in one["data"].values()), 1 << 20, one["metadata"]["name"])
 
     def test_copies_are_all_there(self):
-        for folder in ("rules", "grafana"):
-            names = [{file.name for file in place.glob("*.*")} for place in (ROOT / "dashboards" / folder, CHART / "files" / folder)]
+        for folder, ending in (("rules", "yaml"), ("grafana", "json")):
+            names = [{file.name for file in place.glob(f"*.{ending}")} for place in (ROOT / "dashboards" / folder, CHART / "files" / folder)]
             self.assertEqual(names[0], names[1], folder)
 
     def test_passwords_and_certificates(self):
