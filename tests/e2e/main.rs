@@ -11,6 +11,7 @@
 mod accuracy;
 mod bad_input;
 mod carbon;
+mod chart;
 mod command_line;
 mod docs;
 mod doctor;
@@ -19,6 +20,7 @@ mod golden;
 mod gpu;
 mod holders;
 mod http;
+mod least_privilege;
 mod otlp;
 mod pods;
 mod prometheus;

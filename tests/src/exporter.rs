@@ -56,6 +56,11 @@ pub fn run<S: AsRef<OsStr>>(flags: &[S]) -> Output {
     finish(command(&binary()).args(flags))
 }
 
+/// Runs the binary to its end, started by a command that becomes it.
+pub fn run_under<S: AsRef<OsStr>>(starter: &[&str], flags: &[S]) -> Output {
+    finish(command(Path::new(starter[0])).args(&starter[1..]).arg(binary()).args(flags))
+}
+
 /// Runs the binary to its end with these variables set.
 pub fn run_with(variables: &[(&str, &str)], flags: &[&str]) -> Output {
     finish(command(&binary()).envs(variables.iter().copied()).args(flags))
@@ -252,7 +257,10 @@ fn spawn(
     let mut command = command(Path::new(words[0]));
     command.args(&words[1..]);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
-    command.arg(format!("--web.listen-address={address}")).args(flags);
+    // Where there is a subcommand, it stands first.
+    let subcommand = flags.first().filter(|word| !word.starts_with('-'));
+    let rest = flags.get(usize::from(subcommand.is_some())..).unwrap_or_default();
+    command.args(subcommand).arg(format!("--web.listen-address={address}")).args(rest);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     let log = Arc::new(Mutex::new(String::new()));

@@ -90,7 +90,8 @@ impl Prometheus {
         Self::configured(&text)
     }
 
-    fn configured(configuration: &str) -> Self {
+    /// The same, by a whole configuration.
+    pub fn configured(configuration: &str) -> Self {
         let folder = crate::machine::scratch();
         let config = folder.path().join("prometheus.yml");
         fs::write(&config, configuration).expect("prometheus.yml");
