@@ -2,7 +2,7 @@
 import type { Board } from "../shared/board.ts";
 import * as colours from "../shared/colours.ts";
 import { bars, figure, series, sheet, spark, states, type Placed } from "../shared/panels.ts";
-import { board, here, largest, mean, spaces, there } from "../shared/queries.ts";
+import { board, energy, here, largest, spaces, there } from "../shared/queries.ts";
 import * as units from "../shared/units.ts";
 import * as variables from "../shared/variables.ts";
 
@@ -121,7 +121,7 @@ const holders: Placed[] = [
     title: "GPU power by pod",
     description: "The ten pods charged with most GPU energy over the range, as users or holders (container:noether_power_watts:rate5m, component gpu).",
     unit: units.watt,
-    queries: [{ expr: largest(10, "namespace, pod", gpuOf("container", `${there}, namespace=~"$namespace"`), mean(gpuOf("pod", spaces))), legend: "{{namespace}}/{{pod}}" }],
+    queries: [{ expr: largest(10, "namespace, pod", gpuOf("container", `${there}, namespace=~"$namespace"`), `${energy("pod", `${spaces}, component="gpu"`)} > 0`), legend: "{{namespace}}/{{pod}}" }],
     stack: true,
     links: [{ title: "Pods of ${__field.labels.namespace}", url: board("noether-workload", "var-namespace=${__field.labels.namespace}") }],
     empty: "no pod uses or holds a GPU",
@@ -132,7 +132,7 @@ const holders: Placed[] = [
     title: "GPU power by job",
     description: "The ten jobs charged with most GPU energy over the range (job_node:noether_power_watts:rate5m, component gpu).",
     unit: units.watt,
-    queries: [{ expr: largest(10, "scheduler, job_id", gpuOf("job_node", there), mean(gpuOf("job", here))), legend: "{{scheduler}} {{job_id}}" }],
+    queries: [{ expr: largest(10, "scheduler, job_id", gpuOf("job_node", there), `${energy("job", `${here}, component="gpu"`)} > 0`), legend: "{{scheduler}} {{job_id}}" }],
     stack: true,
     links: [{ title: "Job ${__field.labels.job_id}", url: board("noether-slurm", "var-job=${__field.labels.job_id}") }],
     empty: "no job uses or holds a GPU",
@@ -158,7 +158,7 @@ const holders: Placed[] = [
     unit: units.watt,
     queries: [
       { expr: `sum(node:noether_unattributed_power_watts:rate5m{${there}, component="gpu"})`, legend: "nobody" },
-      { expr: `sum(${power} and on (cluster, node, gpu) ${method("holder")})`, legend: "held, but idle" },
+      { expr: `sum(${power} and on (cluster, node, gpu) ${method("holder")}) or 0 * sum(${power})`, legend: "held, but idle" },
     ],
     colours: { nobody: colours.modes["nobody"]!, "held, but idle": "orange" },
     empty: none,

@@ -2,7 +2,7 @@
 import type { Board } from "../shared/board.ts";
 import * as colours from "../shared/colours.ts";
 import { bars, figure, series, sheet, spark, states, type Placed } from "../shared/panels.ts";
-import { board, largest, mean, there } from "../shared/queries.ts";
+import { board, energy, largest, there } from "../shared/queries.ts";
 import * as units from "../shared/units.ts";
 import * as variables from "../shared/variables.ts";
 
@@ -56,7 +56,7 @@ const head: Placed[] = [
 
 // The parts of a node. Each is there, at 0, where there is none of its kind, so that the last can take them all away.
 const containers = `container:noether_power_watts:rate5m{${there}, namespace!=""}`;
-const topNamespaces = largest(8, "namespace", containers, `sum_over_time(container:noether_energy_joules:$sums{${there}, namespace!=""}[$__range] @ end())`);
+const topNamespaces = largest(8, "namespace", containers, energy("container", `${there}, namespace!=""`));
 const or0 = (expr: string) => `(${expr} or vector(0))`;
 const plain = `sum(container:noether_power_watts:rate5m{${there}, namespace=""})`;
 const kinds = {
@@ -128,7 +128,7 @@ const parts: Placed[] = [
     title: "Power by node",
     description: "The ten of the chosen nodes that drew most over the range (node:noether_power_watts:rate5m).",
     unit: units.watt,
-    queries: [{ expr: largest(10, "node", `node:noether_power_watts:rate5m{${there}}`, mean(`node:noether_power_watts:rate5m{${there}}`)), legend: "{{node}}" }],
+    queries: [{ expr: largest(10, "node", `node:noether_power_watts:rate5m{${there}}`, energy("node", there)), legend: "{{node}}" }],
     empty: "no meter is read",
     w: 8,
     h: 8,

@@ -2,7 +2,7 @@
 import type { Board } from "../shared/board.ts";
 import * as colours from "../shared/colours.ts";
 import { bars, dial, figure, pie, series, sheet, spark, type Placed } from "../shared/panels.ts";
-import { board, here, kwh, largest, mean } from "../shared/queries.ts";
+import { board, here, energy as used, kwh, largest } from "../shared/queries.ts";
 import * as units from "../shared/units.ts";
 import * as variables from "../shared/variables.ts";
 
@@ -108,8 +108,8 @@ const now: Placed[] = [
 
 const namespacePower = `namespace:noether_power_watts:rate5m{${here}}`;
 const workloadPower = `workload:noether_power_watts:rate5m{${here}}`;
-const topNamespaces = largest(10, "namespace", namespacePower, mean(namespacePower));
-const topWorkloads = largest(10, "namespace, workload", workloadPower, mean(workloadPower));
+const topNamespaces = largest(10, "namespace", namespacePower, used("namespace", here));
+const topWorkloads = largest(10, "namespace, workload", workloadPower, used("workload", here));
 const toNamespace = [{ title: "Pods of ${__field.labels.namespace}", url: board("noether-workload", "var-namespace=${__field.labels.namespace}") }];
 const toWorkload = [
   {
@@ -117,7 +117,7 @@ const toWorkload = [
     url: board("noether-workload", "var-namespace=${__field.labels.namespace}&var-workload=${__field.labels.workload}"),
   },
 ];
-const range = (name: string, more = "") => `sum_over_time(${name}:increase1h{${here}${more}}[$__range])`;
+const range = (name: string, more = "") => `sum_over_time(${name}:$sums{${here}${more}}[$__range])`;
 /** The twenty namespaces with the most energy of the range, for each column alike. */
 const rows = (expr: string) => `${expr} and on (namespace) topk(20, sum by (namespace) (${range("namespace:noether_energy_joules")}))`;
 
@@ -140,7 +140,7 @@ const who: Placed[] = [
   }),
   bars({
     title: "Energy by namespace",
-    description: "Energy over the range of the ten namespaces with most, ended pods included, in whole hours (namespace:noether_energy_joules:increase1h).",
+    description: "Energy over the range of the ten namespaces with most, ended pods included (namespace:noether_energy_joules:increase, beyond six hours :increase1h in whole hours).",
     unit: units.kwh,
     queries: [{ expr: `sort_desc(topk(10, sum by (namespace) (${range("namespace:noether_energy_joules")}) / 3.6e6))`, legend: "{{namespace}}" }],
     color: colours.energy,
@@ -162,7 +162,7 @@ const who: Placed[] = [
   }),
   bars({
     title: "Energy by workload",
-    description: "Energy over the range of the ten workloads with most, ended pods included, in whole hours (workload:noether_energy_joules:increase1h).",
+    description: "Energy over the range of the ten workloads with most, ended pods included (workload:noether_energy_joules:increase, beyond six hours :increase1h in whole hours).",
     unit: units.kwh,
     queries: [
       { expr: `sort_desc(topk(10, sum by (namespace, workload) (${range("workload:noether_energy_joules")}) / 3.6e6))`, legend: "{{namespace}}/{{workload}}" },
@@ -176,7 +176,7 @@ const who: Placed[] = [
   sheet({
     title: "Namespaces",
     description:
-      "The twenty namespaces with most energy over the range, ended pods included, in whole hours (namespace:…:increase1h). Share: of what the nodes drew. Budget: what is used of the energy budget that is nearest to its end.",
+      "The twenty namespaces with most energy over the range, ended pods included (namespace:…:increase, beyond six hours :increase1h in whole hours). Share: of what the nodes drew. Budget: what is used of the energy budget that is nearest to its end.",
     unit: units.kwh,
     queries: [
       { expr: rows(`sum by (namespace) (${range("namespace:noether_energy_joules")}) / 3.6e6`) },
@@ -233,7 +233,7 @@ const grid: Placed[] = [
       { value: 600, color: "red" },
     ],
     empty: "no grid zone",
-    w: 6,
+    w: 4,
     h: 8,
   }),
   series({
@@ -242,7 +242,7 @@ const grid: Placed[] = [
     unit: units.intensity,
     queries: [{ expr: `topk(10, ${zones} and on (grid_zone) group by (grid_zone) (noether_node_grid_info{${here}}))`, legend: "{{grid_zone}}" }],
     empty: "no grid zone",
-    w: 10,
+    w: 9,
     h: 8,
   }),
   bars({
@@ -267,7 +267,7 @@ const grid: Placed[] = [
     max: 1,
     decimals: 0,
     empty: "no budgets",
-    w: 8,
+    w: 11,
     h: 8,
   }),
 ];
@@ -329,7 +329,7 @@ const trust: Placed[] = [
     max: 1,
     decimals: 1,
     empty: "no meter is read",
-    w: 6,
+    w: 5,
     h: 6,
   }),
   dial({
@@ -342,7 +342,7 @@ const trust: Placed[] = [
     max: 1,
     decimals: 1,
     empty: "no meter is read",
-    w: 6,
+    w: 5,
     h: 6,
   }),
   dial({
@@ -359,7 +359,7 @@ const trust: Placed[] = [
     max: 1,
     decimals: 1,
     empty: "no meter is read",
-    w: 6,
+    w: 5,
     h: 6,
   }),
   bars({
@@ -370,7 +370,7 @@ const trust: Placed[] = [
     color: colours.energy,
     links: [{ title: "Node ${__field.labels.node}", url: board("noether-node", "var-node=${__field.labels.node}") }],
     empty: "no meter is read",
-    w: 6,
+    w: 9,
     h: 6,
   }),
 ];
@@ -379,7 +379,7 @@ export const overview: Board = {
   uid: "noether-overview",
   title: "Noether / Overview",
   description: "Energy, CO2eq and cost of a cluster: now, today, this month; by namespace and workload; and how far the figures can be trusted.",
-  variables: [variables.datasource(), variables.cluster()],
+  variables: [variables.datasource(), variables.cluster(), variables.sums()],
   sections: [
     { panels: [...now, ...period("today", "Yesterday by now", "now/d", "1d"), ...period("this month", "Last month by now", "now/M", "1M")] },
     { title: "Who", panels: who },

@@ -3,7 +3,7 @@ import * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 import type { Board } from "../shared/board.ts";
 import * as colours from "../shared/colours.ts";
 import { bars, figure, series, sheet, words, type Placed } from "../shared/panels.ts";
-import { here, largest, mean, spaces } from "../shared/queries.ts";
+import { energy as used, here, largest, spaces } from "../shared/queries.ts";
 import * as units from "../shared/units.ts";
 import * as variables from "../shared/variables.ts";
 
@@ -57,15 +57,16 @@ const each: Placed[] = [
     h: 9,
   }),
   series({
-    title: "Results per kWh over time",
-    description: "The rate of the chosen counter by the power of the same workload, of the ten that drew most (workload:noether_power_watts:rate5m). A fall at equal work is a method, a machine or a batch size that got worse.",
+    title: "Results per kWh, last six hours",
+    description: "The rate of the chosen counter over five minutes, as long as the power is taken over, by the power of the same workload, of the ten that drew most (workload:noether_power_watts:rate5m). A fall at equal work is a method, a machine or a batch size that got worse.",
     unit: units.perKwh,
     queries: [
       {
-        expr: `sum by (namespace, workload) (sum by (cluster, namespace, pod) (rate(\${result}{${spaces}}[$__rate_interval])) * on (cluster, namespace, pod) group_left (workload) ${owner}) / on (namespace, workload) (sum by (namespace, workload) (workload:noether_power_watts:rate5m{${chosen}}) / 3.6e6 > 0) and on (namespace, workload) topk(10, sum by (namespace, workload) (${mean(`workload:noether_power_watts:rate5m{${chosen}}`)}))`,
+        expr: `sum by (namespace, workload) (sum by (cluster, namespace, pod) (rate(\${result}{${spaces}}[5m])) * on (cluster, namespace, pod) group_left (workload) ${owner}) / on (namespace, workload) (sum by (namespace, workload) (workload:noether_power_watts:rate5m{${chosen}}) / 3.6e6 > 0) and on (namespace, workload) topk(10, sum by (namespace, workload) (${used("workload", chosen)}))`,
         legend: "{{namespace}}/{{workload}}",
       },
     ],
+    timeFrom: "6h",
     empty: "no results with an owner",
     w: 24,
     h: 8,
@@ -131,7 +132,7 @@ const methods: Placed[] = [
     unit: units.watt,
     queries: [
       {
-        expr: largest(10, "namespace, workload", `workload:noether_power_watts:rate5m{${chosen}}`, mean(`workload:noether_power_watts:rate5m{${chosen}}`)),
+        expr: largest(10, "namespace, workload", `workload:noether_power_watts:rate5m{${chosen}}`, used("workload", chosen)),
         legend: "{{namespace}}/{{workload}}",
       },
     ],

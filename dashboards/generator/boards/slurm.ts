@@ -3,7 +3,7 @@
 import type { Board } from "../shared/board.ts";
 import * as colours from "../shared/colours.ts";
 import { bars, figure, series, sheet, spark, type Placed } from "../shared/panels.ts";
-import { board, here, largest, mean } from "../shared/queries.ts";
+import { board, energy, here, largest } from "../shared/queries.ts";
 import * as units from "../shared/units.ts";
 import * as variables from "../shared/variables.ts";
 
@@ -62,6 +62,7 @@ const head: Placed[] = [
     unit: units.count,
     plain: true,
     queries: [{ expr: `count(sum by (cluster, scheduler, job_id) (job:noether_power_watts:rate5m{${jobs}}))` }],
+    color: "text",
     empty: none,
     w: 4,
     h: 4,
@@ -74,7 +75,7 @@ const names = "cluster, scheduler, job_id, user_id, user, account, partition, jo
 const known = (more = "") =>
   `topk by (cluster, scheduler, job_id) (1, group by (${names}) (last_over_time(job:noether_job_info:selected1h{${jobs}${more}}[$__range]) or job:noether_job_info:selected{${jobs}${more}}))`;
 const named = (expr: string) =>
-  `${expr} * on (cluster, scheduler, job_id) group_left (user_id, user, account, partition, job_name) ${known()} or ${expr}`;
+  `${expr} * on (cluster, scheduler, job_id) group_left (user_id, user, account, partition, job_name) ${known()} or on (cluster, scheduler, job_id) ${expr}`;
 const best = `topk(25, ${ofJobs("noether_energy_joules")})`;
 const amongBest = (expr: string) => `${expr} and on (cluster, scheduler, job_id) ${best}`;
 const toJob = [{ title: "Job ${__value.raw} alone", url: board("noether-slurm", "var-job=${__value.raw}") }];
@@ -112,7 +113,7 @@ const list: Placed[] = [
     title: "Power by job",
     description: "The ten of the chosen jobs that drew most over the range (job:noether_power_watts:rate5m).",
     unit: units.watt,
-    queries: [{ expr: largest(10, "scheduler, job_id", jobPower, mean(jobPower)), legend: "{{job_id}}" }],
+    queries: [{ expr: largest(10, "scheduler, job_id", jobPower, energy("job", jobs)), legend: "{{job_id}}" }],
     stack: true,
     empty: none,
     w: 12,
@@ -124,7 +125,7 @@ const list: Placed[] = [
     unit: units.watt,
     queries: [
       {
-        expr: largest(10, "user", `user:noether_power_watts:rate5m{${here}, user=~"$user"}`, mean(`user:noether_power_watts:rate5m{${here}, user=~"$user"}`)),
+        expr: largest(10, "user", `user:noether_power_watts:rate5m{${here}, user=~"$user"}`, energy("user", `${here}, user=~"$user"`)),
         legend: "{{user}}",
       },
     ],
@@ -228,7 +229,7 @@ const one: Placed[] = [
     unit: units.watt,
     queries: [
       {
-        expr: `topk(20, sum by (cluster, scheduler, job_id, node) (job_node:noether_power_watts:rate5m{${jobs}}) * on (cluster, scheduler, job_id) group_left (user_id, user, account, partition, job_name) ${known()} or sum by (cluster, scheduler, job_id, node) (job_node:noether_power_watts:rate5m{${jobs}}))`,
+        expr: `topk(20, sum by (cluster, scheduler, job_id, node) (job_node:noether_power_watts:rate5m{${jobs}}) * on (cluster, scheduler, job_id) group_left (user_id, user, account, partition, job_name) ${known()} or on (cluster, scheduler, job_id, node) sum by (cluster, scheduler, job_id, node) (job_node:noether_power_watts:rate5m{${jobs}}))`,
       },
     ],
     columns: [
@@ -262,7 +263,7 @@ const one: Placed[] = [
     unit: units.watt,
     queries: [
       {
-        expr: largest(10, "node", `job_node:noether_power_watts:rate5m{${jobs}}`, mean(`job_node:noether_power_watts:rate5m{${jobs}}`)),
+        expr: largest(10, "node", `job_node:noether_power_watts:rate5m{${jobs}}`, `avg_over_time(job_node:noether_power_watts:rate5m{${jobs}}[$__range] @ end())`),
         legend: "{{node}}",
       },
     ],

@@ -2,7 +2,7 @@
 import type { Board } from "../shared/board.ts";
 import * as colours from "../shared/colours.ts";
 import { bars, series, sheet, spark, figure, states, type Placed } from "../shared/panels.ts";
-import { chosen, largest, mean, spaces } from "../shared/queries.ts";
+import { chosen, energy, largest, spaces } from "../shared/queries.ts";
 import * as units from "../shared/units.ts";
 import * as variables from "../shared/variables.ts";
 
@@ -91,7 +91,7 @@ const course: Placed[] = [
     title: "Power by namespace",
     description: "The ten of the chosen namespaces that drew most over the range (namespace:noether_power_watts:rate5m).",
     unit: units.watt,
-    queries: [{ expr: largest(10, "namespace", namespacePower, mean(namespacePower)), legend: "{{namespace}}" }],
+    queries: [{ expr: largest(10, "namespace", namespacePower, energy("namespace", spaces)), legend: "{{namespace}}" }],
     stack: true,
     empty: "no pods by name",
     w: 12,
@@ -101,7 +101,7 @@ const course: Placed[] = [
     title: "Power by workload",
     description: "The ten of the chosen workloads that drew most over the range (workload:noether_power_watts:rate5m).",
     unit: units.watt,
-    queries: [{ expr: largest(10, "namespace, workload", workloadPower, mean(workloadPower)), legend: "{{namespace}}/{{workload}}" }],
+    queries: [{ expr: largest(10, "namespace, workload", workloadPower, energy("workload", `${spaces}, workload=~"$workload"`)), legend: "{{namespace}}/{{workload}}" }],
     stack: true,
     empty: "no owners of pods are known",
     w: 12,
@@ -110,11 +110,11 @@ const course: Placed[] = [
 ];
 
 // A pod has no label workload. Where All are chosen, every pod fits; else those whose owner is chosen, or was in the range.
-const owned = `group by (cluster, namespace, pod) (last_over_time(pod:noether_workload:owner1h{${spaces}, workload=~"$workload"}[$__range] @ end()) or pod:noether_workload:owner{${spaces}, workload=~"$workload"})`;
-const ofChosen = (expr: (where: string) => string) =>
-  `(${expr(`${spaces}, workload=~"$workload"`)} or ${expr(spaces)} and on (cluster, namespace, pod) ${owned})`;
+const owned = (at = "") => `group by (cluster, namespace, pod) (last_over_time(pod:noether_workload:owner1h{${spaces}, workload=~"$workload"}[$__range] @ end()) or pod:noether_workload:owner{${spaces}, workload=~"$workload"}${at})`;
+const ofChosen = (expr: (where: string) => string, at = "") =>
+  `(${expr(`${spaces}, workload=~"$workload"`)} or ${expr(spaces)} and on (cluster, namespace, pod) ${owned(at)})`;
 const podSum = (quantity: string, more = "", at = "") =>
-  ofChosen((where) => `sum by (cluster, namespace, pod) (sum_over_time(pod:${quantity}:$sums{${where}${more}}[$__range]${at}))`);
+  ofChosen((where) => `sum by (cluster, namespace, pod) (sum_over_time(pod:${quantity}:$sums{${where}${more}}[$__range]${at}))`, at);
 const podPower = ofChosen((where) => `sum by (cluster, namespace, pod) (pod:noether_power_watts:rate5m{${where}})`);
 const podEnergy = podSum("noether_energy_joules", "", " @ end()");
 /** The pods with most energy of the range, whatever the column or line is. */
@@ -168,7 +168,7 @@ const pods: Placed[] = [
     ],
     empty: "no such pods",
     w: 14,
-    h: 9,
+    h: 11,
   }),
   sheet({
     title: "Restarted containers",
@@ -191,11 +191,6 @@ const pods: Placed[] = [
   }),
 ];
 
-const burn = [
-  { value: null, color: "green" },
-  { value: 2, color: "orange" },
-  { value: 6, color: "red" },
-];
 const used = [
   { value: null, color: "green" },
   { value: 0.8, color: "orange" },
@@ -233,7 +228,6 @@ const budgets: Placed[] = [
     description: "How many times as fast as it would last an energy budget is used, over an hour (budget:noether_energy_joules:burn_rate1h). At 1 it just lasts its day or month.",
     unit: units.ratio,
     queries: [{ expr: `topk(10, budget:noether_energy_joules:burn_rate1h{${spaces}, namespace!="", workload=~"$workload|"})`, legend: carriers }],
-    thresholds: burn,
     empty: "no budget of a day or month",
     w: 8,
     h: 7,

@@ -8,8 +8,8 @@ export const modes: Record<string, string> = {
   idle: "light-blue",
   "charged, active": "orange",
   "charged, idle": "light-blue",
-  nobody: "#8e8e8e",
-  "everything else": "#8e8e8e",
+  nobody: "#9e9e9e",
+  "everything else": "#5c5c5c",
   modelled: "red",
 };
 

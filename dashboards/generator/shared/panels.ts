@@ -13,6 +13,7 @@ import * as table from "@grafana/grafana-foundation-sdk/table";
 import * as text from "@grafana/grafana-foundation-sdk/text";
 import * as timeseries from "@grafana/grafana-foundation-sdk/timeseries";
 import { byName } from "./colours.ts";
+import * as units from "./units.ts";
 import { source } from "./variables.ts";
 
 export interface Query {
@@ -94,7 +95,7 @@ function dress<B extends Builder>(builder: B, spec: Spec, how: "range" | "instan
   const color = new dashboard.FieldColorBuilder();
   if (spec.color !== undefined) builder.colorScheme(color.mode(dashboard.FieldColorModeId.Fixed).fixedColor(spec.color));
   else if (spec.thresholds !== undefined) builder.colorScheme(color.mode(dashboard.FieldColorModeId.Thresholds));
-  else builder.colorScheme(color.mode(dashboard.FieldColorModeId.PaletteClassicByName));
+  else builder.colorScheme(color.mode(dashboard.FieldColorModeId.PaletteClassic));
   builder.overrides([...byName(spec.colours ?? {}), ...(spec.overrides ?? [])]);
   if (spec.transformations !== undefined) builder.transformations(spec.transformations);
   if (spec.links !== undefined) builder.dataLinks(spec.links.map(({ title, url }) => new dashboard.DashboardLinkBuilder(title).url(url)));
@@ -104,6 +105,8 @@ function dress<B extends Builder>(builder: B, spec: Spec, how: "range" | "instan
   return { builder, w: spec.w, h: spec.h, plain: spec.plain };
 }
 
+/** Figures of one size, whatever their panel leaves room for: so that rows of them are calm. */
+const sized = (spec: Spec) => new common.VizTextDisplayOptionsBuilder().valueSize(spec.h > 4 ? 44 : spec.h > 3 ? 32 : 24);
 const last = (calc = "lastNotNull") => new common.ReduceDataOptionsBuilder().calcs([calc]).values(false);
 const legend = (calcs: string[], mode = common.LegendDisplayMode.List, placement = common.LegendPlacement.Bottom) =>
   new common.VizLegendOptionsBuilder().displayMode(mode).placement(placement).showLegend(true).calcs(calcs);
@@ -131,17 +134,19 @@ export function spark(spec: Spec): Placed {
     .colorMode(common.BigValueColorMode.Value)
     .textMode(common.BigValueTextMode.Value)
     .justifyMode(common.BigValueJustifyMode.Auto)
+    .text(sized(spec))
     .reduceOptions(last());
   return dress(builder, spec, "range");
 }
 
 /** One figure, or several with their names. */
-export function figure(spec: Spec & { named?: true; background?: true }): Placed {
+export function figure(spec: Spec & { named?: true }): Placed {
   const builder = new stat.PanelBuilder()
     .graphMode(common.BigValueGraphMode.None)
-    .colorMode(spec.background ? common.BigValueColorMode.BackgroundSolid : common.BigValueColorMode.Value)
+    .colorMode(common.BigValueColorMode.Value)
     .textMode(spec.named ? common.BigValueTextMode.ValueAndName : common.BigValueTextMode.Value)
     .justifyMode(common.BigValueJustifyMode.Auto)
+    .text(sized(spec))
     .reduceOptions(last());
   return dress(builder, spec, "instant");
 }
@@ -154,7 +159,8 @@ export function bars(spec: Spec): Placed {
     .valueMode(common.BarGaugeValueMode.Text)
     .showUnfilled(true)
     .minVizHeight(14)
-    .maxVizHeight(28)
+    .maxVizHeight(26)
+    .text(new common.VizTextDisplayOptionsBuilder().titleSize(12).valueSize(15))
     .reduceOptions(last());
   return dress(builder, { min: 0, ...spec }, "instant");
 }
@@ -182,7 +188,7 @@ export function states(spec: Spec): Placed {
     .rowHeight(0.85)
     .fillOpacity(75)
     .lineWidth(0)
-    .legend(legend([]));
+    .legend(spec.mappings === undefined ? new common.VizLegendOptionsBuilder().displayMode(common.LegendDisplayMode.Hidden).placement(common.LegendPlacement.Bottom).showLegend(false).calcs([]) : legend([]));
   return dress(builder, spec, "range");
 }
 
@@ -219,7 +225,7 @@ export function sheet(spec: Spec & { columns: Column[]; sort?: string }): Placed
   ];
   const overrides = spec.columns.map((column): Override => {
     const properties: dashboard.DynamicConfigValue[] = [];
-    if (column.unit !== undefined) properties.push({ id: "unit", value: column.unit });
+    properties.push({ id: "unit", value: column.unit ?? units.words }, { id: "noValue", value: "–" });
     if (column.decimals !== undefined) properties.push({ id: "decimals", value: column.decimals });
     if (column.width !== undefined) properties.push({ id: "custom.width", value: column.width });
     if (column.links !== undefined) properties.push({ id: "links", value: column.links });
@@ -229,11 +235,12 @@ export function sheet(spec: Spec & { columns: Column[]; sort?: string }): Placed
     }
     if (column.bar !== undefined) {
       properties.push({ id: "custom.cellOptions", value: { type: "gauge", mode: "basic", valueDisplayMode: "text" } });
-      properties.push({ id: "min", value: 0 }, { id: "color", value: { mode: "fixed", fixedColor: column.bar } });
+      properties.push({ id: "min", value: 0 }, column.unit === units.ratio ? { id: "max", value: 1 } : { id: "fieldMinMax", value: true });
+      properties.push({ id: "color", value: { mode: "fixed", fixedColor: column.bar } });
     }
     return { matcher: { id: "byName", options: column.title }, properties };
   });
-  const builder = new table.PanelBuilder().showHeader(true).cellHeight(common.TableCellHeight.Sm).filterable(false);
+  const builder = new table.PanelBuilder().showHeader(true).cellHeight(common.TableCellHeight.Sm).filterable(false).minWidth(60);
   if (spec.sort !== undefined) builder.sortBy([new common.TableSortByFieldStateBuilder().displayName(spec.sort).desc(true)]);
   const dressed = dress(builder, { ...spec, transformations, overrides: [...overrides, ...(spec.overrides ?? [])] }, "table");
   return dressed;

@@ -7,9 +7,6 @@ export const spaces = `${here}, namespace=~"$namespace"`;
 /** Joules as kilowatt-hours. */
 export const kwh = (joules: string) => `${joules} / 3.6e6`;
 
-/** What was added up over the range of the panel. */
-export const total = (name: string, where: string, sums = "$sums") => `sum_over_time(${name}:${sums}{${where}}[$__range])`;
-
 /**
  * The largest `count` groups of `labels` over the whole range, as lines: chosen once, at its end, so that the panel never has
  * more lines than that.
@@ -17,8 +14,8 @@ export const total = (name: string, where: string, sums = "$sums") => `sum_over_
 export const largest = (count: number, labels: string, lines: string, size: string) =>
   `sum by (${labels}) (${lines}) and on (${labels}) topk(${count}, sum by (${labels}) (${size}))`;
 
-/** The mean over the range, asked at its end. */
-export const mean = (selector: string) => `avg_over_time(${selector}[$__range] @ end())`;
+/** Energy over the range, asked at its end: by what `largest` chooses. */
+export const energy = (level: string, where: string) => `sum_over_time(${level}:noether_energy_joules:$sums{${where}}[$__range] @ end())`;
 
 /**
  * A level with namespaces and workloads: where All workloads are chosen, the namespaces' own series, which hold pods without an
