@@ -71,9 +71,12 @@ const head: Placed[] = [
 
 const jobPower = `job:noether_power_watts:rate5m{${jobs}}`;
 const names = "cluster, scheduler, job_id, user_id, user, account, partition, job_name";
-/** What is known of each job now or was known in the range, one series for each, the fullest. */
-const known = (more = "") =>
-  `topk by (cluster, scheduler, job_id) (1, group by (${names}) (last_over_time(job:noether_job_info:selected1h{${jobs}${more}}[$__range]) or job:noether_job_info:selected{${jobs}${more}}))`;
+/** What is known of each job now or was known in the range, one series for each: one that knows the user, where there is one. */
+const known = (more = "") => {
+  const all = (whose: string) =>
+    `group by (${names}) (last_over_time(job:noether_job_info:selected1h{${jobs}${more}${whose}}[$__range]) or job:noether_job_info:selected{${jobs}${more}${whose}})`;
+  return `group by (${names}) (topk by (cluster, scheduler, job_id) (1, ${all(', user!=""')} + 1 or ${all("")}))`;
+};
 const named = (expr: string) =>
   `${expr} * on (cluster, scheduler, job_id) group_left (user_id, user, account, partition, job_name) ${known()} or on (cluster, scheduler, job_id) ${expr}`;
 const best = `topk(25, ${ofJobs("noether_energy_joules")})`;
