@@ -75,6 +75,7 @@ const charged: Placed[] = [
     description:
       "The power of the chosen nodes by who is charged with it: the eight largest namespaces, other containers, jobs, systemd units, virtual machines, nobody; and what is left, which is other namespaces and what is still held back. Together they are the dashed line, what the meters see (container:, job_node:, unit:, vm:, node:noether_power_watts:rate5m).",
     unit: units.watt,
+    points: 200,
     queries: [
       { expr: topNamespaces, legend: "{{namespace}}" },
       ...Object.entries(kinds).map(([legend, expr]) => ({ expr, legend })),

@@ -65,7 +65,7 @@ const period = (so: string, before: string, begin: string, shift: string): Place
       timeFrom: begin,
       timeShift: shift,
       color: "text",
-      empty: "not recorded then",
+      empty: "not recorded",
       decimals: 2,
       w: 4,
       h: 3,
@@ -127,6 +127,7 @@ const who: Placed[] = [
     description:
       "The ten namespaces that drew most over the range (namespace:noether_power_watts:rate5m). Everything else: other namespaces, what runs outside of pods, and what nobody caused; together, what the nodes draw.",
     unit: units.watt,
+    points: 300,
     queries: [
       { expr: topNamespaces, legend: "{{namespace}}" },
       { expr: `clamp_min(sum(cluster:noether_power_watts:rate5m{${here}}) - (sum(${topNamespaces}) or vector(0)), 0)`, legend: "everything else" },
@@ -153,6 +154,7 @@ const who: Placed[] = [
     title: "Power by workload",
     description: "The ten workloads (Deployments, Jobs and other owners of pods) that drew most over the range (workload:noether_power_watts:rate5m).",
     unit: units.watt,
+    points: 300,
     queries: [{ expr: topWorkloads, legend: "{{namespace}}/{{workload}}" }],
     stack: true,
     links: toWorkload,

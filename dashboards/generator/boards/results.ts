@@ -60,6 +60,7 @@ const each: Placed[] = [
     title: "Results per kWh, last six hours",
     description: "The rate of the chosen counter over five minutes, as long as the power is taken over, by the power of the same workload, of the ten that drew most (workload:noether_power_watts:rate5m). A fall at equal work is a method, a machine or a batch size that got worse.",
     unit: units.perKwh,
+    points: 120,
     queries: [
       {
         expr: `sum by (namespace, workload) (sum by (cluster, namespace, pod) (rate(\${result}{${spaces}}[5m])) * on (cluster, namespace, pod) group_left (workload) ${owner}) / on (namespace, workload) (sum by (namespace, workload) (workload:noether_power_watts:rate5m{${chosen}}) / 3.6e6 > 0) and on (namespace, workload) topk(10, sum by (namespace, workload) (${used("workload", chosen)}))`,
@@ -130,6 +131,7 @@ const methods: Placed[] = [
     title: "Power side by side",
     description: "The power of the ten of the chosen workloads that drew most over the range (workload:noether_power_watts:rate5m).",
     unit: units.watt,
+    points: 300,
     queries: [
       {
         expr: largest(10, "namespace, workload", `workload:noether_power_watts:rate5m{${chosen}}`, used("workload", chosen)),

@@ -116,16 +116,18 @@ const list: Placed[] = [
     title: "Power by job",
     description: "The ten of the chosen jobs that drew most over the range (job:noether_power_watts:rate5m).",
     unit: units.watt,
+    points: 300,
     queries: [{ expr: largest(10, "scheduler, job_id", jobPower, energy("job", jobs)), legend: "{{job_id}}" }],
     stack: true,
     empty: none,
     w: 12,
-    h: 8,
+    h: 7,
   }),
   series({
     title: "Power by user",
     description: "The ten users whose jobs drew most over the range (user:noether_power_watts:rate5m). A number is a user whose name is not known.",
     unit: units.watt,
+    points: 300,
     queries: [
       {
         expr: largest(10, "user", `user:noether_power_watts:rate5m{${here}, user=~"$user"}`, energy("user", `${here}, user=~"$user"`)),
@@ -135,7 +137,7 @@ const list: Placed[] = [
     stack: true,
     empty: "no users of jobs are known",
     w: 12,
-    h: 8,
+    h: 7,
   }),
 ];
 
@@ -148,7 +150,7 @@ const owners: Placed[] = [
     color: colours.energy,
     empty: "no users of jobs are known",
     w: 8,
-    h: 8,
+    h: 7,
   }),
   bars({
     title: "Energy by account",
@@ -160,7 +162,7 @@ const owners: Placed[] = [
     color: colours.energy,
     empty: "no accounts are known",
     w: 8,
-    h: 8,
+    h: 7,
   }),
   bars({
     title: "Energy by partition",
@@ -175,7 +177,7 @@ const owners: Placed[] = [
     color: colours.energy,
     empty: "no partitions are known",
     w: 8,
-    h: 8,
+    h: 7,
   }),
   bars({
     title: "CO2eq by user",
@@ -185,7 +187,7 @@ const owners: Placed[] = [
     color: colours.carbon,
     empty: "no users of jobs are known",
     w: 8,
-    h: 8,
+    h: 7,
   }),
   bars({
     title: "Cost by account",
@@ -200,7 +202,7 @@ const owners: Placed[] = [
     color: colours.cost,
     empty: "no accounts are known",
     w: 8,
-    h: 8,
+    h: 7,
   }),
   bars({
     title: "Budgets",
@@ -221,7 +223,7 @@ const owners: Placed[] = [
     decimals: 0,
     empty: "no budget of a job or user",
     w: 8,
-    h: 8,
+    h: 7,
   }),
 ];
 
@@ -247,7 +249,7 @@ const one: Placed[] = [
     sort: "Power",
     empty: "no chosen job runs now",
     w: 12,
-    h: 8,
+    h: 7,
   }),
   series({
     title: "Chosen jobs by component",
@@ -258,7 +260,7 @@ const one: Placed[] = [
     stack: true,
     empty: none,
     w: 12,
-    h: 8,
+    h: 7,
   }),
   series({
     title: "Chosen jobs by node",
@@ -274,7 +276,7 @@ const one: Placed[] = [
     links: [{ title: "Node ${__field.labels.node}", url: board("noether-node", "var-node=${__field.labels.node}") }],
     empty: none,
     w: 12,
-    h: 8,
+    h: 7,
   }),
   series({
     title: "Energy per hour",
@@ -286,7 +288,7 @@ const one: Placed[] = [
     interval: "1h",
     empty: "no whole hour of a job yet",
     w: 12,
-    h: 8,
+    h: 7,
   }),
 ];
 

@@ -91,6 +91,7 @@ const course: Placed[] = [
     title: "Power by namespace",
     description: "The ten of the chosen namespaces that drew most over the range (namespace:noether_power_watts:rate5m).",
     unit: units.watt,
+    points: 300,
     queries: [{ expr: largest(10, "namespace", namespacePower, energy("namespace", spaces)), legend: "{{namespace}}" }],
     stack: true,
     empty: "no pods by name",
@@ -101,6 +102,7 @@ const course: Placed[] = [
     title: "Power by workload",
     description: "The ten of the chosen workloads that drew most over the range (workload:noether_power_watts:rate5m).",
     unit: units.watt,
+    points: 300,
     queries: [{ expr: largest(10, "namespace, workload", workloadPower, energy("workload", `${spaces}, workload=~"$workload"`)), legend: "{{namespace}}/{{workload}}" }],
     stack: true,
     empty: "no owners of pods are known",
@@ -120,6 +122,10 @@ const podEnergy = podSum("noether_energy_joules", "", " @ end()");
 /** The pods with most energy of the range, whatever the column or line is. */
 const top = (count: number, expr: string) => `sum by (namespace, pod) (${expr}) and on (namespace, pod) topk(${count}, sum by (namespace, pod) (${podEnergy}))`;
 
+/** The power of those: over time, whose they are need not be asked again at each step. */
+const lines = (count: number) =>
+  `sum by (namespace, pod) (pod:noether_power_watts:rate5m{${spaces}}) and on (namespace, pod) topk(${count}, sum by (namespace, pod) (${podEnergy}))`;
+
 const pods: Placed[] = [
   sheet({
     title: "Top pods",
@@ -133,12 +139,12 @@ const pods: Placed[] = [
       { expr: top(25, podPower) },
     ],
     columns: [
-      { field: "namespace", title: "Namespace" },
+      { field: "namespace", title: "Namespace", width: 95 },
       { field: "pod", title: "Pod" },
-      { field: "Value #A", title: "Energy", unit: units.kwh, decimals: 2, bar: colours.energy },
-      { field: "Value #B", title: "CO2eq", unit: units.gram, decimals: 2 },
-      { field: "Value #C", title: "Cost", unit: units.dollar, decimals: 3 },
-      { field: "Value #D", title: "Power now", unit: units.watt, decimals: 1 },
+      { field: "Value #A", title: "Energy", unit: units.kwh, decimals: 2, width: 125, bar: colours.energy },
+      { field: "Value #B", title: "CO2eq", unit: units.gram, decimals: 2, width: 85 },
+      { field: "Value #C", title: "Cost", unit: units.dollar, decimals: 3, width: 75 },
+      { field: "Value #D", title: "Power now", unit: units.watt, decimals: 1, width: 90 },
     ],
     sort: "Energy",
     empty: "no such pods then",
@@ -149,7 +155,8 @@ const pods: Placed[] = [
     title: "Power of the top pods",
     description: "The ten of the chosen pods that drew most over the range (pod:noether_power_watts:rate5m).",
     unit: units.watt,
-    queries: [{ expr: top(10, podPower), legend: "{{pod}}" }],
+    points: 300,
+    queries: [{ expr: lines(10), legend: "{{pod}}" }],
     empty: "no such pods",
     w: 10,
     h: 11,
@@ -158,7 +165,8 @@ const pods: Placed[] = [
     title: "Pods there and gone",
     description: "When the fifteen pods with most energy were there: coloured while they had power (pod:noether_power_watts:rate5m). A gap is a pod that ended, or came anew under its name.",
     unit: units.watt,
-    queries: [{ expr: top(15, podPower), legend: "{{pod}}" }],
+    points: 300,
+    queries: [{ expr: lines(15), legend: "{{pod}}" }],
     thresholds: [
       { value: null, color: "light-blue" },
       { value: 1, color: "green" },

@@ -54,6 +54,8 @@ export interface Spec {
   /** The begin of the panel's own range, such as now/d for today, up to now; and by how much both are moved back. */
   timeFrom?: string;
   timeShift?: string;
+  /** The most steps of a range query, where each costs much: one for each pixel otherwise. */
+  points?: number;
   /** The least step of a range query. */
   interval?: string;
 }
@@ -101,6 +103,7 @@ function dress<B extends Builder>(builder: B, spec: Spec, how: "range" | "instan
   if (spec.links !== undefined) builder.dataLinks(spec.links.map(({ title, url }) => new dashboard.DashboardLinkBuilder(title).url(url)));
   if (spec.timeFrom !== undefined) builder.timeFrom(spec.timeFrom).hideTimeOverride(true);
   if (spec.timeShift !== undefined) builder.timeShift(spec.timeShift);
+  if (spec.points !== undefined) builder.maxDataPoints(spec.points);
   if (spec.interval !== undefined) builder.interval(spec.interval);
   return { builder, w: spec.w, h: spec.h, plain: spec.plain };
 }
@@ -160,9 +163,12 @@ export function bars(spec: Spec): Placed {
     .showUnfilled(true)
     .minVizHeight(14)
     .maxVizHeight(26)
-    .text(new common.VizTextDisplayOptionsBuilder().titleSize(12).valueSize(15))
+    .text(new common.VizTextDisplayOptionsBuilder().valueSize(15))
     .reduceOptions(last());
-  return dress(builder, { min: 0, ...spec }, "instant");
+  // Grafana leaves as much room for names as the one with most letters takes, though others may be wider: spaces at the end,
+  // which it measures and does not draw, leave a little more.
+  const queries = spec.queries.map((query) => ({ ...query, legend: `${query.legend}   ` }));
+  return dress(builder, { min: 0, ...spec, queries }, "instant");
 }
 
 export function dial(spec: Spec): Placed {
