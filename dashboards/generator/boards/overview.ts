@@ -318,7 +318,7 @@ const trust: Placed[] = [
     h: 8,
   }),
   dial({
-    title: "Charged to somebody",
+    title: "Charged",
     description: "The part of the nodes' power that workloads are charged with (1 - cluster:noether_unattributed_power_watts:rate5m / cluster:noether_power_watts:rate5m).",
     unit: units.ratio,
     queries: [{ expr: `1 - ${nobody()} / ${power}` }],

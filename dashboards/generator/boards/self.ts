@@ -37,7 +37,7 @@ const head: Placed[] = [
     h: 4,
   }),
   spark({
-    title: "Their own power",
+    title: "Own power",
     description: "What the exporters are charged with themselves: pods, units and containers named noether (container: and unit:noether_power_watts:rate5m).",
     unit: units.watt,
     queries: [
