@@ -79,6 +79,13 @@ export function build(board: Board): dashboard.Dashboard {
   built.id = null as unknown as undefined;
   // 39: what Grafana 10.3 writes. Older ones read it as well, newer ones migrate it.
   built.schemaVersion = 39;
+  built.annotations = { list: [] };
+  for (const variable of built.templating?.list ?? []) {
+    // What is hidden follows from the range: a link to another board must not carry it along.
+    if (variable.hide === dashboard.VariableHide.HideVariable) variable.skipUrlSync = true;
+  }
+  // The SDK would put the links into a menu that only the newest Grafana has.
+  for (const link of built.links ?? []) delete link.placement;
   built.panels = place(board.sections, board.uid);
   return built;
 }
