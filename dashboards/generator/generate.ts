@@ -25,8 +25,8 @@ if (check) {
   const there = existsSync(folder) ? readdirSync(folder) : [];
   for (const name of there.filter((name) => !texts.has(name))) wrong.push(`dashboards/grafana/${name}: no board here makes it`);
   for (const [name, text] of texts) {
-    if (!there.includes(name)) wrong.push(`dashboards/grafana/${name}: missing; npm run generate`);
-    else if (readFileSync(join(folder, name), "utf8") !== text) wrong.push(`dashboards/grafana/${name}: not current; npm run generate`);
+    if (!there.includes(name)) wrong.push(`dashboards/grafana/${name}: missing; run dashboards/generator/generate`);
+    else if (readFileSync(join(folder, name), "utf8") !== text) wrong.push(`dashboards/grafana/${name}: not current; run dashboards/generator/generate`);
   }
 } else {
   mkdirSync(folder, { recursive: true });
