@@ -155,7 +155,7 @@ const holders: Placed[] = [
     h: 9,
   }),
   series({
-    title: "GPU energy that is nobody's",
+    title: "GPU power that is nobody's",
     description: "GPU power that neither user nor holder is charged with (node:noether_unattributed_power_watts:rate5m, component gpu), and what goes to holders of idle devices.",
     unit: units.watt,
     queries: [

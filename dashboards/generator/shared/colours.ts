@@ -13,7 +13,7 @@ export const modes: Record<string, string> = {
   modelled: "red",
 };
 
-export const energy = "yellow";
+export const energy = "dark-yellow";
 export const carbon = "green";
 export const cost = "blue";
 
