@@ -31,6 +31,8 @@ pub(crate) struct Draw {
     pub(crate) key: Option<Arc<Key>>,
     /// What its info series carries beyond them.
     pub(crate) info: Arc<Info>,
+    /// The same from some instant on: it was restarted, under another id.
+    pub(crate) restarted: Option<(i64, Arc<Info>)>,
     /// Index of its node.
     pub(crate) node: usize,
     /// Unix times of its begin and end.
@@ -59,7 +61,15 @@ impl Draw {
         [cpu * load * seconds, dram * seconds, graphics * gpu * seconds, other * load * seconds]
     }
 
-    /// The same over any time.
+    /// What was known of it at an instant.
+    pub(crate) fn info(&self, at: i64) -> &Arc<Info> {
+        match &self.restarted {
+            Some((since, info)) if at >= *since => info,
+            _ => &self.info,
+        }
+    }
+
+    /// Joules over any time.
     pub(crate) fn joules_over(&self, from: i64, to: i64) -> Parts {
         let mut sum = [0.0; 4];
         let mut at = from;

@@ -146,7 +146,7 @@ impl<'a> Exporter<'a> {
                 (energy, cpu) = (Totals::ZERO, Duration::ZERO);
             }
             account.shown = true;
-            snapshot.rows.push(Row { key: Arc::clone(key), info: Arc::clone(&draw.info), energy, cpu });
+            snapshot.rows.push(Row { key: Arc::clone(key), info: Arc::clone(draw.info(at)), energy, cpu });
         }
         for account in gone.iter().filter_map(|place| self.accounts.remove(place)) {
             self.retired.add_all(&account.energy);

@@ -119,7 +119,7 @@ type Name = (&'static str, Vec<(&'static str, Arc<str>)>);
 
 fn names(world: &World, draw: &Draw, owners: &Owners) -> Vec<Name> {
     let node = ("node", Arc::from(world.nodes[draw.node].name.as_str()));
-    let mut names: Vec<Name> = vec![("node", vec![node.clone()])];
+    let mut names: Vec<Name> = vec![("node", vec![node.clone()]), ("cluster", Vec::new())];
     let Some(key) = &draw.key else {
         names.push(("unattributed", vec![node]));
         return names;

@@ -3,16 +3,17 @@
 //! `promtool tsdb create-blocks-from rules` does not see what it has just written, and these rules build on each other and
 //! on their own last values. Whether the rules themselves are right is tested elsewhere, on scraped counters.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::sync::Arc;
 
 use noether_core::budget::{Budget, Period};
+use noether_core::workload::Family;
 
 use crate::draw::{Parts, add};
 use crate::grid::{Market, USD_PER_KWH, USD_PER_TONNE};
 use crate::levels::{Amount, CLUSTER, COMPONENTS, Level, Levels};
-use crate::world::World;
+use crate::world::{Kind, World};
 
 const HOUR: i64 = 3600;
 /// A series of something that ended is shown so long.
@@ -62,6 +63,7 @@ struct Lines {
     grams: String,
     dollars: [String; 2],
     increase1h: [String; 4],
+    facility1h: String,
     grams1h: String,
     dollars1h: [String; 2],
 }
@@ -79,6 +81,7 @@ impl Lines {
             grams: of("emissions_grams:increase", ""),
             dollars: costs("cost_dollars:increase"),
             increase1h: parts("energy_joules:increase1h"),
+            facility1h: of("energy_joules:facility_increase1h", ""),
             grams1h: of("emissions_grams:increase1h", ""),
             dollars1h: costs("cost_dollars:increase1h"),
         }
@@ -127,7 +130,9 @@ impl<'a> Recorder<'a> {
                 write(page, lines, level, amount, &watts[place], at);
             }
         }
-        self.once(at, &grams, detail, page);
+        self.once(at, &grams, page);
+        self.owners(at, "", detail == Detail::Full, page);
+        self.kinds_of_power(at, page);
         self.account(&amounts, at, last, page);
         amounts
     }
@@ -142,11 +147,15 @@ impl<'a> Recorder<'a> {
             for part in (0..4).filter(|part| level.has[*part]) {
                 line(page, &lines.increase1h[part], amount.joules[part], at);
             }
+            if level.name == "cluster" {
+                line(page, &lines.facility1h, amount.facility, at);
+            }
             line(page, &lines.grams1h, amount.grams, at);
             for (head, dollars) in lines.dollars1h.iter().zip(amount.dollars()) {
                 line(page, head, dollars, at);
             }
         }
+        self.owners(at, "1h", true, page);
         for name in ["noether:new_hour:timestamp_seconds", "noether:hourly_evaluation_timestamp_seconds:last"]
         {
             line(page, &format!("{name} "), at as f64, at);
@@ -154,7 +163,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// What is neither energy nor power.
-    fn once(&self, at: i64, grams: &[f64], detail: Detail, page: &mut Vec<u8>) {
+    fn once(&self, at: i64, grams: &[f64], page: &mut Vec<u8>) {
         line(page, "noether:evaluation_timestamp_seconds:last ", at as f64, at);
         for zone in Market::zones() {
             for what in ["selected", "mean"] {
@@ -183,33 +192,76 @@ impl<'a> Recorder<'a> {
             USD_PER_TONNE / 1e6,
             at,
         );
-        if detail == Detail::Full {
-            self.owners(at, page);
+    }
+
+    /// What of the nodes' power is the idle floor, what nobody is charged with, and what no meter measured.
+    fn kinds_of_power(&self, at: i64, page: &mut Vec<u8>) {
+        let (mut watts, mut nobody) =
+            (vec![[0.0; 4]; self.world.nodes.len()], vec![[0.0; 4]; self.world.nodes.len()]);
+        for draw in self.world.draws.iter().filter(|draw| draw.from < at && draw.to > at - 300) {
+            let power = draw.joules_over(at - 300, at).map(|joules| joules / 300.0);
+            add(&mut watts[draw.node], &power);
+            if draw.key.is_none() {
+                add(&mut nobody[draw.node], &power);
+            }
+        }
+        // By quantity, component and mode, as labels.
+        let mut sums: BTreeMap<(&str, String), f64> = BTreeMap::new();
+        for (place, node) in self.world.nodes.iter().enumerate() {
+            for part in (0..4).filter(|part| node.has[*part]) {
+                let all = watts[place][part];
+                let idle = node.floor[part].min(all);
+                let share = if all > 0.0 { idle / all } else { 0.0 };
+                let modelled = (node.kind == Kind::Batch).then_some(("modelled", "", all));
+                let kinds = [
+                    ("idle", "", idle),
+                    ("unattributed", ",mode=\"active\"", nobody[place][part] * (1.0 - share)),
+                    ("unattributed", ",mode=\"idle\"", nobody[place][part] * share),
+                ];
+                for (what, mode, value) in kinds.into_iter().chain(modelled) {
+                    let more = format!(",component=\"{}\"{mode}", COMPONENTS[part]);
+                    let labels = format!("cluster=\"{CLUSTER}\",node=\"{}\"{more}", node.name);
+                    line(page, &format!("node:noether_{what}_power_watts:rate5m{{{labels}}} "), value, at);
+                    *sums.entry((what, more)).or_default() += value;
+                }
+            }
+        }
+        for ((what, more), value) in sums {
+            let head = format!("cluster:noether_{what}_power_watts:rate5m{{cluster=\"{CLUSTER}\"{more}}} ");
+            line(page, &head, value, at);
         }
     }
 
-    fn owners(&self, at: i64, page: &mut Vec<u8>) {
+    /// Who pods and jobs belong to, at an evaluation or (`1h`) in the hour before.
+    fn owners(&self, at: i64, hourly: &str, pods: bool, page: &mut Vec<u8>) {
+        let since = if hourly.is_empty() { at - LINGER } else { at - HOUR };
         for (draw, mine) in self.world.draws.iter().zip(&self.levels.of_draw) {
-            let is_pod = draw.info.iter().any(|(name, _)| *name == "workload_kind");
-            let is_job =
-                draw.key.as_ref().is_some_and(|key| key.family == noether_core::workload::Family::Job);
-            if draw.from >= at || draw.to + LINGER < at || !(is_pod || is_job) {
+            let is_pod = pods && draw.info.iter().any(|(name, _)| *name == "workload_kind");
+            let is_job = draw.key.as_ref().is_some_and(|key| key.family == Family::Job);
+            if draw.from >= at || draw.to < since || !(is_job || is_pod) {
                 continue;
             }
-            let head = |name: &str| {
-                let level =
-                    mine.iter().map(|place| &self.levels.list[*place]).find(|level| level.name == name);
-                level.map(|level| level.labels.clone())
+            let level = |name: &str| {
+                mine.iter().map(|place| &self.levels.list[*place]).find(|level| level.name == name)
             };
+            if is_job {
+                let known = draw.info.iter().map(|(name, value)| format!(",{name}=\"{value}\""));
+                let head = level("job").expect("a job has its level").head() + &known.collect::<String>();
+                line(page, &format!("job:noether_job_info:selected{hourly}{head}}} "), 1.0, at);
+                if !hourly.is_empty() {
+                    continue;
+                }
+            }
             for (what, who, whose) in [
                 ("pod:noether_workload:owner", "pod", "workload"),
                 ("job:noether_user:owner", "job", "user"),
                 ("job:noether_account:owner", "job", "account"),
             ] {
-                if let (Some(mut labels), Some(more)) = (head(who), head(whose)) {
-                    labels.extend(more.into_iter().filter(|(name, _)| *name != "namespace"));
+                if let (Some(one), Some(above)) = (level(who), level(whose)) {
+                    let more = above.labels.iter().filter(|(name, _)| *name != "namespace").cloned();
+                    let labels = one.labels.iter().cloned().chain(more).collect();
                     let level = Level { name: "", labels, has: [false; 4] };
-                    line(page, &format!("{what}{}}} ", level.head()), 1.0, at);
+                    line(page, &format!("{what}{hourly}{}}} ", level.head()), 1.0, at);
                 }
             }
         }
