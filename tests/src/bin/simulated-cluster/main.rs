@@ -131,7 +131,7 @@ fn build(arguments: &Arguments) {
         };
         scraper.scrape(at, at > scraped, &mut page);
         if at % MINUTE == 0 {
-            truth.add(at, &recorder.evaluate(at, detail, &mut page));
+            truth.add(&levels, at, &recorder.evaluate(at, detail, &mut page));
         }
         if at % HOUR == 0 {
             recorder.turn_hour(at, &mut page);

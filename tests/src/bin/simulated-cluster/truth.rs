@@ -1,5 +1,6 @@
 //! The known truth: what each level used in the windows that dashboards show.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +17,8 @@ const DAY: i64 = 24 * HOUR;
 pub(crate) struct Truth {
     windows: Vec<(&'static str, i64, i64)>,
     sums: Vec<Vec<Option<Amount>>>,
+    /// What all nodes together used, by the hour that it ended before.
+    hours: BTreeMap<i64, Amount>,
 }
 
 impl Truth {
@@ -40,11 +43,15 @@ impl Truth {
         ]
         .into();
         let sums = vec![vec![None; levels.list.len()]; windows.len()];
-        Self { windows, sums }
+        Self { windows, sums, hours: BTreeMap::new() }
     }
 
     /// Adds what was used in the interval that ends here.
-    pub(crate) fn add(&mut self, at: i64, amounts: &[Option<Amount>]) {
+    pub(crate) fn add(&mut self, levels: &Levels, at: i64, amounts: &[Option<Amount>]) {
+        let all = levels.list.iter().zip(amounts).find(|(level, _)| level.name == "cluster");
+        if let Some(amount) = all.and_then(|(_, amount)| amount.as_ref()) {
+            self.hours.entry((at - 1).div_euclid(HOUR) * HOUR).or_default().add(amount);
+        }
         for ((_, from, to), sums) in self.windows.iter().zip(&mut self.sums) {
             if *from < at && at <= *to {
                 for (sum, amount) in sums.iter_mut().zip(amounts) {
@@ -71,6 +78,12 @@ impl Truth {
             totals.insert((*name).to_owned(), figures(&total));
         }
         truth["totals"] = Value::Object(totals);
+        let hour = |(from, amount): (&i64, &Amount)| {
+            let mut figures = figures(amount);
+            figures["from"] = json!(from);
+            figures
+        };
+        truth["hours"] = self.hours.iter().map(hour).collect();
         for (place, level) in levels.list.iter().enumerate().filter(|(_, level)| level.name != "job_node") {
             let sums = self
                 .windows
