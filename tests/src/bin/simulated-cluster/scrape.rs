@@ -16,6 +16,27 @@ use crate::world::World;
 const LASTING: [&str; 4] =
     ["noether_job_info", "noether_node_grid_info", "noether_meter_info", "noether_gpu_info"];
 
+/// How much of a scrape is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Only [`LASTING`].
+    Lasting,
+    /// No containers.
+    Nodes,
+    /// Everything.
+    All,
+}
+
+impl Extent {
+    fn keeps(self, line: &str) -> bool {
+        match self {
+            Self::Lasting => LASTING.iter().any(|name| line.starts_with(name)),
+            Self::Nodes => !line.starts_with("noether_container_"),
+            Self::All => true,
+        }
+    }
+}
+
 /// All targets.
 #[derive(Debug)]
 pub(crate) struct Scraper<'a> {
@@ -33,8 +54,9 @@ impl<'a> Scraper<'a> {
         Self { world, market, budgets, exporters, page: Vec::new() }
     }
 
-    /// Appends everything that a scrape of all targets brings; of a time long ago, only what is asked over many days.
-    pub(crate) fn scrape(&mut self, at: i64, whole: bool, lines: &mut Vec<u8>) {
+    /// Appends what is kept of a scrape of all targets.
+    pub(crate) fn scrape(&mut self, at: i64, extent: Extent, lines: &mut Vec<u8>) {
+        let whole = extent != Extent::Lasting;
         for (node, exporter) in self.world.nodes.iter().zip(&mut self.exporters) {
             let labels = format!(
                 "cluster=\"{CLUSTER}\",node=\"{0}\",job=\"noether\",instance=\"{0}:18823\"",
@@ -45,8 +67,7 @@ impl<'a> Scraper<'a> {
                 exporter.advance(at);
                 self.page.clear();
                 exporter.page(&mut self.page);
-                let keep = |line: &str| whole || LASTING.iter().any(|name| line.starts_with(name));
-                let samples = stamp(&self.page, &labels, at, keep, lines);
+                let samples = stamp(&self.page, &labels, at, |line| extent.keeps(line), lines);
                 if whole {
                     tell(&labels, true, samples, at, lines);
                 }
@@ -59,6 +80,20 @@ impl<'a> Scraper<'a> {
         self.grid(at);
         let samples = stamp(&self.page, &labels, at, |_| true, lines);
         tell(&labels, true, samples, at, lines);
+    }
+
+    /// The page of one target, as it serves it itself.
+    pub(crate) fn answer(&mut self, target: &str, at: i64) -> Option<Vec<u8>> {
+        self.page.clear();
+        if target == "grid" {
+            self.grid(at);
+        } else {
+            let node = self.world.nodes.iter().position(|node| node.name == target)?;
+            let exporter = self.exporters.get_mut(node)?;
+            exporter.advance(at);
+            exporter.page(&mut self.page);
+        }
+        Some(self.page.clone())
     }
 
     fn grid(&mut self, at: i64) {

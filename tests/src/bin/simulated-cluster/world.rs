@@ -92,7 +92,7 @@ impl World {
                 restarted: None,
                 node,
                 from: self.begin,
-                to: self.end,
+                to: self.end + DAY,
                 watts,
                 shape: Shape::Steady,
                 seed: 1000 + node as u64,
