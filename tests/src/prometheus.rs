@@ -146,6 +146,15 @@ impl Prometheus {
         });
     }
 
+    /// Processor time that it has taken so far, in seconds: what a crowded machine does not stretch as it does time.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("its state");
+        // User and system time are the 12th and 13th field after the name in parentheses.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum::<u64>();
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
+
     /// The value of an expression now, by series.
     pub fn instant(&self, query: &str) -> Vec<(BTreeMap<String, String>, f64)> {
         let series = self.ask("query", &[("query", query)]);

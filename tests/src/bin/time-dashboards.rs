@@ -39,7 +39,9 @@ fn main() {
     let truth: Value = serde_json::from_str(&truth).expect("JSON");
     let end = truth["end"].as_i64().expect("an end");
     let prometheus = Prometheus::over(&arguments.directory.join("data"));
-    println!("| dashboard | panel | median | slowest | series |\n| --- | --- | --- | --- | --- |");
+    println!(
+        "| dashboard | panel | median | slowest | processor time | series |\n| --- | --- | --- | --- | --- | --- |"
+    );
     for board in read(&arguments.dashboards) {
         if arguments.board.is_empty() || arguments.board == board.uid {
             time(&board, &arguments, end, &prometheus);
@@ -49,10 +51,11 @@ fn main() {
 
 /// All panels of a board, the slowest first.
 fn time(board: &Board, arguments: &Arguments, end: i64, prometheus: &Prometheus) {
-    let mut rows: Vec<(f64, f64, usize, &Panel)> = Vec::new();
+    let mut rows: Vec<(f64, f64, f64, usize, &Panel)> = Vec::new();
     for panel in board.panels.iter().filter(|panel| !panel.queries.is_empty()) {
         let span = panel.span(arguments.days * DAY, end);
         let (mut times, mut most) = (Vec::new(), 0);
+        let before = prometheus.cpu_seconds();
         for _ in 0..arguments.times {
             let begun = Instant::now();
             for query in &panel.queries {
@@ -63,12 +66,16 @@ fn time(board: &Board, arguments: &Arguments, end: i64, prometheus: &Prometheus)
             }
             times.push(begun.elapsed().as_secs_f64() * 1e3);
         }
+        let cpu = (prometheus.cpu_seconds() - before) * 1e3 / arguments.times as f64;
         times.sort_by(f64::total_cmp);
-        rows.push((times[times.len() / 2], times[times.len() - 1], most, panel));
+        rows.push((times[times.len() / 2], times[times.len() - 1], cpu, most, panel));
     }
-    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for (median, slowest, most, panel) in rows {
-        println!("| {} | {} | {median:.0} ms | {slowest:.0} ms | {most} |", board.uid, panel.title);
+    rows.sort_by(|a, b| b.2.total_cmp(&a.2));
+    for (median, slowest, cpu, most, panel) in rows {
+        println!(
+            "| {} | {} | {median:.0} ms | {slowest:.0} ms | {cpu:.0} ms | {most} |",
+            board.uid, panel.title
+        );
     }
 }
 
