@@ -13,6 +13,7 @@ mod bad_input;
 mod carbon;
 mod chart;
 mod command_line;
+mod dashboards;
 mod docs;
 mod doctor;
 mod examples;

@@ -11,6 +11,7 @@
 )]
 
 pub mod chart;
+pub mod dashboards;
 pub mod exporter;
 pub mod golden;
 pub mod http;

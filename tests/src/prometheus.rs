@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -90,18 +90,38 @@ impl Prometheus {
         Self::configured(&text)
     }
 
-    /// The same, by a whole configuration.
+    /// Over blocks that are there already; it scrapes and records nothing, and changes no block.
+    pub fn over(data: &Path) -> Self {
+        let folder = crate::machine::scratch();
+        let config = folder.path().join("prometheus.yml");
+        fs::write(&config, "global: {}\n").expect("prometheus.yml");
+        let lasting = ["--storage.tsdb.retention.time=100y", "--storage.tsdb.min-block-duration=2h"];
+        Self::launch(
+            folder,
+            &config,
+            data,
+            &[&lasting[..], &["--storage.tsdb.max-block-duration=2h"]].concat(),
+        )
+    }
+
+    /// By a whole configuration.
     pub fn configured(configuration: &str) -> Self {
         let folder = crate::machine::scratch();
         let config = folder.path().join("prometheus.yml");
         fs::write(&config, configuration).expect("prometheus.yml");
+        let data = folder.path().join("data");
+        Self::launch(folder, &config, &data, &["--storage.tsdb.retention.time=1d"])
+    }
+
+    fn launch(folder: TempDir, config: &Path, data: &Path, flags: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let address = format!("127.0.0.1:{port}");
         let mut child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--storage.tsdb.path={}", data.display()))
             .arg(format!("--web.listen-address={address}"))
-            .args(["--log.level=warn", "--storage.tsdb.retention.time=1d"])
+            .arg("--log.level=warn")
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -127,6 +147,15 @@ impl Prometheus {
         });
     }
 
+    /// Processor time that it has taken so far, in seconds: what a crowded machine does not stretch as it does time.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("its state");
+        // User and system time are the 12th and 13th field after the name in parentheses.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum::<u64>();
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
+
     /// The value of an expression now, by series.
     pub fn instant(&self, query: &str) -> Vec<(BTreeMap<String, String>, f64)> {
         let series = self.ask("query", &[("query", query)]);
@@ -140,18 +169,38 @@ impl Prometheus {
 
     /// An expression over a time range.
     pub fn range(&self, query: &str, start: f64, end: f64, step: f64) -> Vec<Series> {
+        self.try_range(query, start, end, step).unwrap_or_else(|wrong| panic!("{query}: {wrong}"))
+    }
+
+    /// The value of an expression at an instant, by series; or what is wrong with it.
+    pub fn try_instant(&self, query: &str, at: f64) -> Result<Vec<Series>, String> {
+        self.try_ask("query", &[("query", query), ("time", &at.to_string())])
+    }
+
+    /// An expression over a time range; or what is wrong with it.
+    pub fn try_range(&self, query: &str, start: f64, end: f64, step: f64) -> Result<Vec<Series>, String> {
         let [start, end, step] = [start, end, step].map(|number| number.to_string());
-        self.ask("query_range", &[("query", query), ("start", &start), ("end", &end), ("step", &step)])
+        self.try_ask("query_range", &[("query", query), ("start", &start), ("end", &end), ("step", &step)])
     }
 
     fn ask(&self, endpoint: &str, arguments: &[(&str, &str)]) -> Vec<Series> {
+        self.try_ask(endpoint, arguments).unwrap_or_else(|wrong| panic!("{endpoint} {arguments:?}: {wrong}"))
+    }
+
+    fn try_ask(&self, endpoint: &str, arguments: &[(&str, &str)]) -> Result<Vec<Series>, String> {
         let arguments: Vec<String> =
             arguments.iter().map(|(name, value)| format!("{name}={}", percent(value))).collect();
         let path = format!("/api/v1/{endpoint}?{}", arguments.join("&"));
         let response = http::once(&self.address, "GET", &path, &[]).expect("Prometheus answers");
         let answer: Value = serde_json::from_slice(&response.body).expect("JSON");
-        assert_eq!(answer["status"], "success", "{path}: {answer}");
-        answer["data"]["result"].as_array().expect("a vector or a matrix").iter().map(series).collect()
+        if answer["status"] != "success" {
+            return Err(answer["error"].as_str().unwrap_or("no answer").to_owned());
+        }
+        if answer["data"]["resultType"] == "scalar" {
+            let value = serde_json::json!({"metric": {}, "value": answer["data"]["result"]});
+            return Ok(vec![series(&value)]);
+        }
+        Ok(answer["data"]["result"].as_array().expect("a vector or a matrix").iter().map(series).collect())
     }
 }
 
