@@ -18,6 +18,7 @@ mod examples;
 mod golden;
 mod gpu;
 mod http;
+mod image;
 mod pods;
 mod prometheus;
 mod real_cgroups;
