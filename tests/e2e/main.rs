@@ -12,6 +12,7 @@ mod accuracy;
 mod bad_input;
 mod carbon;
 mod command_line;
+mod compose;
 mod docs;
 mod doctor;
 mod examples;
