@@ -13,6 +13,7 @@ mod bad_input;
 mod carbon;
 mod command_line;
 mod compose;
+mod containerd;
 mod docs;
 mod doctor;
 mod examples;

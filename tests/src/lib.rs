@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and its indices are of its own making"
 )]
 
+pub mod containerd;
 pub mod exporter;
 pub mod golden;
 pub mod http;

@@ -13,8 +13,8 @@ use crate::outcome::installed;
 /// Where Podman puts the cgroups of its containers, unless it is told otherwise.
 pub const PARENT: &str = "libpod_parent";
 
-/// In an image from scratch: one static program.
-const IMAGE: &str = "noether-test";
+/// An image from scratch: one static program.
+pub const IMAGE: &str = "noether-test";
 
 /// The exporter's own image, by [`Podman::build`].
 pub const EXPORTER: &str = "noether:test";
@@ -100,6 +100,11 @@ impl Podman {
         path
     }
 
+    /// Writes the image of [`Podman::run`] to an archive.
+    pub fn save(&self, archive: &Path) -> Result<(), String> {
+        self.ask(&["save", "--quiet", "--output", &archive.display().to_string(), IMAGE]).map(drop)
+    }
+
     /// The process of a running container, as this machine counts them.
     pub fn pid(&self, name: &str) -> u32 {
         let said =
@@ -131,7 +136,9 @@ impl Podman {
         if !packed.is_ok_and(|status| status.success()) {
             return Err("tar cannot pack busybox".to_owned());
         }
-        self.ask(&["import", "--quiet", &archive, IMAGE]).map(drop)
+        // Told nothing, it stays alive: as the sandbox of a pod does.
+        let command = "--change=CMD [\"/busybox\", \"sleep\", \"2147483\"]";
+        self.ask(&["import", "--quiet", command, &archive, IMAGE]).map(drop)
     }
 
     /// What a podman command says; an error where it fails or hangs.
