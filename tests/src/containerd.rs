@@ -180,7 +180,12 @@ impl Containerd {
         for method in ["StopPodSandbox", "RemovePodSandbox"] {
             self.call(&format!("{RUNTIME}/{method}"), Message::default().text(1, sandbox))?;
         }
-        self.sandboxes.lock().expect("the sandboxes").retain(|(id, _)| id != sandbox);
+        let mut sandboxes = self.sandboxes.lock().expect("the sandboxes");
+        let (gone, left) = sandboxes.drain(..).partition(|(id, _)| id == sandbox);
+        *sandboxes = left;
+        let gone: Vec<(String, String)> = gone;
+        // As the kubelet does.
+        gone.iter().for_each(|(_, uid)| clear(&cgroup(uid)));
         Ok(())
     }
 
@@ -216,11 +221,10 @@ impl Containerd {
 impl Drop for Containerd {
     fn drop(&mut self) {
         let sandboxes = self.sandboxes.lock().map(|sandboxes| sandboxes.clone()).unwrap_or_default();
-        for (sandbox, uid) in sandboxes {
+        for (sandbox, _) in sandboxes {
             if let Err(why) = self.remove(&sandbox) {
                 eprintln!("{why}");
             }
-            clear(&cgroup(&uid));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
