@@ -26,6 +26,7 @@ mod prometheus;
 mod real_cgroups;
 mod rules;
 mod runtimes;
+mod scale;
 mod slurm;
 mod watch;
 mod web_config;
