@@ -68,10 +68,9 @@ fn the_exporter_has_no_privilege_and_its_flags_exist() {
     let mut flags = texts(noether, "command");
     assert_eq!(flags.remove(0), "node");
     for (source, target) in binds(noether) {
-        let source = source.display().to_string();
         let found = flags.iter_mut().find(|flag| flag.ends_with(&format!("={target}")));
-        *found.unwrap_or_else(|| panic!("no flag says {target}")) =
-            format!("--path.{}fs={source}", &source[1..]);
+        let flag = found.unwrap_or_else(|| panic!("no flag says {target}"));
+        *flag = format!("{}={}", flag.trim_end_matches(&format!("={target}")), source.display());
     }
     let output = run(&[&["doctor".to_owned(), "--format=json".to_owned()], flags.as_slice()].concat());
     let said = String::from_utf8_lossy(&output.stderr);
