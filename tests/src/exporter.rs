@@ -103,6 +103,11 @@ impl Exporter {
         Self::launch(binary(), flags.to_vec(), variables.iter().map(owned).collect(), Vec::new(), None)
     }
 
+    /// The same by another program that takes the binary's flags, and hands its output on.
+    pub fn start_by(program: PathBuf, flags: &[String]) -> Self {
+        Self::launch(program, flags.to_vec(), Vec::new(), false, None)
+    }
+
     /// The same behind a web configuration, which this harness cannot pass: it waits only until it listens.
     pub fn start_guarded(flags: &[String]) -> Self {
         let binary = binary();

@@ -11,6 +11,7 @@
 )]
 
 pub mod chart;
+pub mod containerd;
 pub mod dashboards;
 pub mod exporter;
 pub mod golden;

@@ -1,7 +1,8 @@
 //! Podman with runc, under a root of its own: it shares nothing with the Podman of the machine.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -12,8 +13,14 @@ use crate::outcome::installed;
 /// Where Podman puts the cgroups of its containers, unless it is told otherwise.
 pub const PARENT: &str = "libpod_parent";
 
-/// In an image from scratch: one static program.
-const IMAGE: &str = "noether-test";
+/// An image from scratch: one static program.
+pub const IMAGE: &str = "noether-test";
+
+/// The exporter's own image, by [`Podman::build`].
+pub const EXPORTER: &str = "noether:test";
+
+/// What docker/build needs besides Podman.
+const TOOLS: [&str; 7] = ["cargo", "cargo-sbom", "apt-get", "dpkg-deb", "readelf", "jq", "git"];
 
 /// A Podman with one image.
 #[derive(Debug)]
@@ -53,6 +60,73 @@ impl Podman {
         Container { podman: self, id: said.trim().to_owned(), parent: parent.to_owned() }
     }
 
+    /// Builds the exporter's image around a binary by `docker/build`; or says what is missing for that.
+    pub fn build(&self, binary: &Path) -> Result<(), String> {
+        if let Some(missing) = TOOLS.into_iter().find(|name| !installed(name)) {
+            return Err(format!("{missing} is not installed"));
+        }
+        let built = Command::new("timeout")
+            .args(["300", concat!(env!("CARGO_MANIFEST_DIR"), "/../docker/build")])
+            .args([&format!("--binary={}", binary.display()), &format!("--tag={EXPORTER}"), "--"])
+            .args(self.global())
+            .env("CONTAINERS_CONF", self.path("containers.conf"))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("timeout: {error}"))?;
+        let said = String::from_utf8_lossy(&built.stderr);
+        // Without a mirror of Debian there is nothing to build it from.
+        if said.contains("cannot download") {
+            return Err(format!("docker/build: {said}"));
+        }
+        assert!(built.status.success(), "docker/build: {}: {said}", built.status);
+        Ok(())
+    }
+
+    /// A program that runs the exporter's image with as little as it may have, these options of `podman run` beside; it takes
+    /// the exporter's flags and ends with it.
+    pub fn program(&self, name: &str, options: &[&str]) -> PathBuf {
+        let mut words = vec!["podman".to_owned()];
+        words.extend(self.global());
+        let least = ["--rm", "--network=host", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all"];
+        words.extend(["run"].iter().chain(&least).map(|&word| word.to_owned()));
+        words.extend(["--security-opt=no-new-privileges", &format!("--name={name}")].map(str::to_owned));
+        words.extend(options.iter().chain([&EXPORTER]).map(|&word| word.to_owned()));
+        let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        let conf = self.path("containers.conf");
+        let script = format!("#!/bin/sh\nCONTAINERS_CONF='{conf}' exec {} \"$@\"\n", quoted.join(" "));
+        let path = self.folder.path().join(name);
+        fs::write(&path, script).expect("a script");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("chmod");
+        path
+    }
+
+    /// Writes the image of [`Podman::run`] to an archive.
+    pub fn save(&self, archive: &Path) -> Result<(), String> {
+        self.ask(&["save", "--quiet", "--output", &archive.display().to_string(), IMAGE]).map(drop)
+    }
+
+    /// The process of a running container, as this machine counts them.
+    pub fn pid(&self, name: &str) -> u32 {
+        let said =
+            self.ask(&["inspect", "--format={{.State.Pid}}", name]).unwrap_or_else(|why| panic!("{why}"));
+        said.trim().parse().expect("a pid")
+    }
+
+    /// What Podman knows of an image, as JSON.
+    pub fn inspect(&self, image: &str) -> serde_json::Value {
+        let said = self.ask(&["image", "inspect", image]).unwrap_or_else(|why| panic!("{why}"));
+        serde_json::from_str::<serde_json::Value>(&said).expect("JSON")[0].take()
+    }
+
+    /// Unpacks an image into a folder.
+    pub fn unpack(&self, image: &str, folder: &Path) {
+        let id = self.ask(&["create", image]).unwrap_or_else(|why| panic!("{why}"));
+        let archive = self.path("unpacked.tar");
+        self.ask(&["export", "--output", &archive, id.trim()]).unwrap_or_else(|why| panic!("{why}"));
+        let done = Command::new("tar").args(["-xf", &archive, "-C"]).arg(folder).status();
+        assert!(done.is_ok_and(|status| status.success()), "tar cannot unpack {archive}");
+    }
+
     fn import(&self) -> Result<(), String> {
         let archive = self.path("image.tar");
         let packed = Command::new("sh")
@@ -62,14 +136,16 @@ impl Podman {
         if !packed.is_ok_and(|status| status.success()) {
             return Err("tar cannot pack busybox".to_owned());
         }
-        self.ask(&["import", "--quiet", &archive, IMAGE]).map(drop)
+        // Told nothing, it stays alive: as the sandbox of a pod does.
+        let command = "--change=CMD [\"/busybox\", \"sleep\", \"2147483\"]";
+        self.ask(&["import", "--quiet", command, &archive, IMAGE]).map(drop)
     }
 
     /// What a podman command says; an error where it fails or hangs.
     fn ask(&self, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new("timeout")
-            .args(["60", "podman", "--storage-driver=vfs", "--runtime=runc"])
-            .args(["root", "runroot", "tmpdir"].map(|name| format!("--{name}={}", self.path(name))))
+            .args(["60", "podman"])
+            .args(self.global())
             .args(arguments)
             .env("CONTAINERS_CONF", self.path("containers.conf"))
             .stdin(Stdio::null())
@@ -82,6 +158,13 @@ impl Podman {
         Err(format!("podman {}: {}: {}", arguments.join(" "), output.status, text(&output.stderr)))
     }
 
+    /// What each command of this Podman begins with.
+    fn global(&self) -> Vec<String> {
+        let mut options = vec!["--storage-driver=vfs".to_owned(), "--runtime=runc".to_owned()];
+        options.extend(["root", "runroot", "tmpdir"].map(|name| format!("--{name}={}", self.path(name))));
+        options
+    }
+
     fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
@@ -89,6 +172,10 @@ impl Podman {
 
 impl Drop for Podman {
     fn drop(&mut self) {
+        // An exporter that was killed leaves its container running.
+        if let Err(why) = self.ask(&["rm", "--all", "--force", "--time=0"]) {
+            eprintln!("{why}");
+        }
         clear(PARENT);
     }
 }

@@ -156,6 +156,13 @@ impl Prometheus {
         ticks as f64 / rustix::param::clock_ticks_per_second() as f64
     }
 
+    /// Its own metric of this name, the largest where it has labels.
+    pub fn own(&self, name: &str) -> Option<f64> {
+        let page = http::once(&self.address, "GET", "/metrics", &[]).expect("Prometheus answers").text();
+        let samples = page.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).reduce(f64::max)
+    }
+
     /// The value of an expression now, by series.
     pub fn instant(&self, query: &str) -> Vec<(BTreeMap<String, String>, f64)> {
         let series = self.ask("query", &[("query", query)]);
@@ -294,6 +301,8 @@ mod tests {
         let ups = until("three scrapes", || other.raw("up[1m]").pop().filter(|up| up.samples.len() >= 3));
         assert_eq!((ups.label("job"), ups.difference()), ("own", 0.0));
         assert_eq!(other.instant("sum(up) + 1")[0].1, 2.0);
+        assert!(other.own("prometheus_tsdb_head_series").is_some_and(|series| series > 0.0));
+        assert_eq!(other.own("no_such_metric"), None);
         let end = ups.samples[2].0;
         assert_eq!(other.range("up", end - 1.0, end, 0.5)[0].samples.last().map(|(_, up)| *up), Some(1.0));
         assert_eq!(lint("# HELP a_total A.\n# TYPE a_total counter\na_total 1\n"), "");
