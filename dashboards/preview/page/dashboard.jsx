@@ -7,7 +7,7 @@ import { Panel } from './panel.jsx';
 
 const RANGES = ['now-1h', 'now-6h', 'now-24h', 'now-2d', 'now-7d', 'now-14d', 'now-30d'];
 
-export function Dashboard({ dashboard, dashboards, variables, range, width, navigate, settle }) {
+export function Dashboard({ dashboard, dashboards, variables, range, now, width, navigate, settle }) {
   const { colors, spacing } = useTheme2();
   const [closed, setClosed] = useState(() => new Set());
   const items = useMemo(() => layOut(dashboard.panels, variables, closed), [dashboard, variables, closed]);
@@ -72,7 +72,7 @@ export function Dashboard({ dashboard, dashboards, variables, range, width, navi
           }
           return (
             <div key={item.key} style={place} data-panel={item.key}>
-              <Panel item={item} width={box.width} height={box.height} variables={variables} range={range} settle={settle} />
+              <Panel item={item} width={box.width} height={box.height} variables={variables} range={range} now={now} settle={settle} />
             </div>
           );
         })}

@@ -35,14 +35,15 @@ function Page({ settings, theme }) {
       if (!uid) return setContent({ dashboards });
       const dashboard = await fetchJson(`/api/dashboards/${uid}`);
       const raw = { from: address.query.get('from') ?? dashboard.time?.from ?? 'now-6h', to: address.query.get('to') ?? dashboard.time?.to ?? 'now' };
-      const range = timeRange(raw, settings.end ? settings.end * 1000 : Date.now());
+      const now = settings.end ? settings.end * 1000 : Date.now();
+      const range = timeRange(raw, now);
       const chosen = {};
       for (const { name, multi } of dashboard.templating?.list ?? []) {
         const values = address.query.getAll(`var-${name}`);
         if (values.length > 0) chosen[name] = multi ? values : values[0];
       }
       const variables = await resolveVariables(dashboard.templating?.list ?? [], range, chosen);
-      if (current) setContent({ dashboards, dashboard, variables, range });
+      if (current) setContent({ dashboards, dashboard, variables, range, now });
     })().catch((error) => {
       window.preview.error = error.message;
       if (current) setContent({ error });

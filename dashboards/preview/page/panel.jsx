@@ -6,10 +6,11 @@ import { configured, transformed } from './fields.js';
 import { inExpression, interpolator } from './interpolation.js';
 import { VISUALISATIONS } from './panels/index.js';
 import { queryTarget } from './prometheus.js';
-import { seconds, steps } from './time.js';
+import { panelRange, seconds, steps } from './time.js';
 
-export function Panel({ item, width, height, variables, range, settle }) {
+export function Panel({ item, width, height, variables, range: whole, now, settle }) {
   const { panel, scoped, key } = item;
+  const range = useMemo(() => panelRange(panel, whole, now), [panel, whole, now]);
   const theme = useTheme2();
   const [state, setState] = useState({ loading: true });
 
@@ -38,6 +39,7 @@ export function Panel({ item, width, height, variables, range, settle }) {
   const error = state.error ?? (Visualisation ? undefined : new Error(`panel type ${panel.type} is not one of the preview's`));
   const isEmpty = panel.type !== 'text' && state.frames && !state.frames.some(hasValue);
   const title = replace(panel.title ?? '');
+  const ownTime = !panel.hideTimeOverride && [panel.timeFrom && `Last ${panel.timeFrom}`, panel.timeShift && `timeshift -${panel.timeShift}`].filter(Boolean).join(' ');
   const status = error ? 'error' : state.loading ? 'loading' : isEmpty ? 'empty' : 'data';
 
   useEffect(() => {
@@ -53,7 +55,14 @@ export function Panel({ item, width, height, variables, range, settle }) {
       displayMode={panel.transparent ? 'transparent' : 'default'}
       hoverHeader={!title}
       description={panel.description ? () => <div className="markdown-html" dangerouslySetInnerHTML={{ __html: renderMarkdown(replace(panel.description)) }} /> : undefined}
-      titleItems={panel.links?.length ? <PanelLinks links={panel.links} replace={replace} /> : undefined}
+      titleItems={
+        panel.links?.length || ownTime ? (
+          <>
+            {ownTime && <PanelChromeTime text={ownTime} />}
+            <PanelLinks links={panel.links ?? []} replace={replace} />
+          </>
+        ) : undefined
+      }
       loadingState={state.loading ? LoadingState.Loading : error ? LoadingState.Error : LoadingState.Done}
       statusMessage={error?.message}
     >
@@ -100,6 +109,11 @@ async function load(panel, { replace, variables, range, step, width }) {
 }
 
 const hasValue = (frame) => frame.fields.some((field) => field.type !== 'time' && field.values.some((value) => value !== null && value !== undefined && value !== ''));
+
+function PanelChromeTime({ text }) {
+  const { colors } = useTheme2();
+  return <span style={{ padding: '0 4px', fontSize: 12, color: colors.text.secondary, whiteSpace: 'nowrap' }}>{text}</span>;
+}
 
 function PanelLinks({ links, replace }) {
   return links.map((link) => (

@@ -41,3 +41,14 @@ export function steps({ range, width, minimum, resolution = 1 }) {
     },
   };
 }
+
+/** The range of a panel with times of its own: `timeFrom` (1h, now/d) replaces the beginning, `timeShift` moves both back. */
+export function panelRange({ timeFrom, timeShift }, range, now) {
+  let { raw } = range;
+  if (timeFrom) raw = { from: timeFrom.startsWith('now') ? timeFrom : `now-${timeFrom}`, to: 'now' };
+  if (timeShift) {
+    const shifted = (text) => (text.startsWith('now') ? text.replace(/^now/, `now-${timeShift}`) : text);
+    raw = { from: shifted(raw.from), to: shifted(raw.to) };
+  }
+  return timeFrom || timeShift ? timeRange(raw, now) : range;
+}

@@ -8,7 +8,8 @@ import { bundle } from './bundle.js';
 import { listen, readDashboards } from './server.js';
 import { judge } from './verdict.js';
 
-const USAGE = `usage: preview check [--prometheus URL] [--end UNIX] [--images DIR] [--only UID]... [FILE|FOLDER]...
+const USAGE = `usage: preview check [--prometheus URL] [--end UNIX] [--images DIR] [--only UID]... [--may-be-empty UID/TITLE]...
+                     [FILE|FOLDER]...
        preview serve [--prometheus URL] [--end UNIX] [--port N] [FILE|FOLDER]...
 
   check    opens each dashboard in headless Chromium, in both themes and at both widths; fails on what a user should not see
@@ -18,6 +19,8 @@ const USAGE = `usage: preview check [--prometheus URL] [--end UNIX] [--images DI
   --end UNIX         the present, in seconds: the end of the data (default: now)
   --images DIR       writes <uid>-dark.png and <uid>-light.png there
   --only UID         this dashboard alone; repeat for more
+  --may-be-empty UID/TITLE
+                     this panel may be without data; repeat for more. Once given, all others must have data, whatever noValue they declare
   --port N           of serve (default: 18825)
 
 Dashboards are read from the files and folders given, by default from dashboards/grafana.
@@ -32,6 +35,7 @@ const OPTIONS = {
   end: { type: 'string' },
   images: { type: 'string' },
   only: { type: 'string', multiple: true },
+  'may-be-empty': { type: 'string', multiple: true },
   port: { type: 'string', default: '18825' },
   help: { type: 'boolean', short: 'h' },
 };
@@ -63,7 +67,7 @@ async function main() {
   server.close();
 }
 
-async function check(origin, places, { images, only }) {
+async function check(origin, places, { images, only, 'may-be-empty': mayBeEmpty }) {
   let dashboards = await readDashboards(places);
   for (const uid of only ?? []) if (!dashboards.some((one) => one.uid === uid)) throw new Error(`--only ${uid}: no such dashboard in ${places.join(', ')}`);
   if (only) dashboards = dashboards.filter(({ uid }) => only.includes(uid));
@@ -78,7 +82,7 @@ async function check(origin, places, { images, only }) {
         for (const theme of THEMES) {
           const picture = images && width === WIDTHS[0] ? path.join(images, `${uid}-${theme}.png`) : undefined;
           const result = await visit(browser, { address: `${origin}/d/${uid}`, width, theme, picture });
-          const { errors, remarks, summary } = judge(result, { strictTitles: width === WIDTHS[0] });
+          const { errors, remarks, summary } = judge(result, { uid, strictTitles: width === WIDTHS[0], mayBeEmpty });
           const size = picture ? `, ${Math.round((await stat(picture)).size / 1024)} KiB` : '';
           console.log(`${errors.length > 0 ? 'FAIL' : 'ok  '} ${uid} ${theme} ${width}: ${summary}${size}`);
           for (const error of errors) console.log(`       error: ${error}`);

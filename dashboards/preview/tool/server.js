@@ -23,7 +23,7 @@ const TYPES = {
 
 const PAGE = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Preview</title><base href="/"><link rel="icon" href="data:,">
-<link rel="stylesheet" href="/built/page.css"></head><body><div id="root"></div><script src="/built/page.js"></script></body></html>
+<link rel="stylesheet" href="/built/page.css"><style>body { margin: 0 }</style></head><body><div id="root"></div><script src="/built/page.js"></script></body></html>
 `;
 
 /** The dashboards in these files and folders, in the order of their files: `{file, uid, dashboard}`. */

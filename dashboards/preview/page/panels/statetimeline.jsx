@@ -9,9 +9,8 @@ import { legendOf } from './legend.jsx';
 export function StateTimeline({ frames, options, width, height, timeRange }) {
   const theme = useTheme2();
   const lines = useMemo(() => linesOf(frames, options, timeRange), [frames, options, timeRange]);
-  const states = [...new Map(lines.flatMap(({ bands }) => bands.map(({ text, color }) => [text, color]))).entries()];
   const legend = legendOf(options);
-  const items = states.map(([label, color]) => ({ label, color, yAxis: 1, getItemKey: () => label, getDisplayValues: () => [] }));
+  const items = statesOf(lines, theme).map(([label, color]) => ({ label, color, yAxis: 1, getItemKey: () => label, getDisplayValues: () => [] }));
   const shown = legend.showLegend && <VizLayout.Legend placement={legend.placement}><VizLegend items={items} placement={legend.placement} displayMode="list" /></VizLayout.Legend>;
   const config = useMemo(() => chartOf(lines, options, timeRange, theme), [lines, options, timeRange, theme]);
   const data = [[timeRange.from.valueOf(), timeRange.to.valueOf()], [0, lines.length]];
@@ -38,14 +37,35 @@ function linesOf(frames, { mergeValues = true }, { to }) {
         const end = Math.min(times[index + 1] ?? time + step, step ? time + step * 1.5 : Infinity, to.valueOf());
         if (value === null || value === undefined) return;
         const display = field.display(value);
-        const text = formattedValueToString(display);
+        const text = byThreshold(field) && mergeValues ? bucketOf(field, value) : formattedValueToString(display);
         if (last && last.text === text && last.color === display.color && mergeValues && last.to >= time) last.to = end;
         else bands.push({ from: time, to: end, text, color: display.color });
       });
-      lines.push({ name: getFieldDisplayName(field, frame, frames), bands, opacity: (field.config.custom?.fillOpacity ?? 70) / 100 });
+      lines.push({ field, name: getFieldDisplayName(field, frame, frames), bands, opacity: (field.config.custom?.fillOpacity ?? 70) / 100 });
     }
   }
   return lines;
+}
+
+const byThreshold = ({ type, config: { color, thresholds, mappings } }) => type === FieldType.number && color?.mode === 'thresholds' && thresholds?.mode === 'absolute' && !mappings?.length;
+
+// What lies between two thresholds is one state.
+function bucketOf(field, value) {
+  const { steps } = field.config.thresholds;
+  const index = steps.findLastIndex((step) => value >= step.value);
+  const shown = (step) => formattedValueToString(field.display(step.value));
+  if (steps.length < 2) return '';
+  return index <= 0 ? `< ${shown(steps[1])}` : `${shown(steps[index])}+`;
+}
+
+// The legend: mapped states as they occur, thresholds all of them.
+function statesOf(lines, theme) {
+  const thresholds = lines.filter(({ field }) => byThreshold(field));
+  const occurring = lines.filter(({ field }) => !byThreshold(field)).flatMap(({ bands }) => bands.map(({ text, color }) => [text, color]));
+  const steps = thresholds.slice(0, 1).flatMap(({ field }) =>
+    field.config.thresholds.steps.map((step) => [bucketOf(field, step.value), theme.visualization.getColorByName(step.color)]),
+  );
+  return [...new Map([...steps, ...occurring]).entries()];
 }
 
 function chartOf(lines, { showValue = 'auto', rowHeight = 0.9, alignValue = 'left' }, timeRange, theme) {
