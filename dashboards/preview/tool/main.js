@@ -29,6 +29,7 @@ Dashboards are read from the files and folders given, by default from dashboards
 // Screenshots are of the first width, at which also a title cut short is an error.
 const WIDTHS = [1440, 1024];
 const THEMES = ['dark', 'light'];
+const LARGEST_PICTURE_KIB = 600;
 
 const OPTIONS = {
   prometheus: { type: 'string', default: 'http://localhost:9090' },
@@ -83,7 +84,9 @@ async function check(origin, places, { images, only, 'may-be-empty': mayBeEmpty 
           const picture = images && width === WIDTHS[0] ? path.join(images, `${uid}-${theme}.png`) : undefined;
           const result = await visit(browser, { address: `${origin}/d/${uid}`, width, theme, picture });
           const { errors, remarks, summary } = judge(result, { uid, strictTitles: width === WIDTHS[0], mayBeEmpty });
-          const size = picture ? `, ${Math.round((await stat(picture)).size / 1024)} KiB` : '';
+          const kibibytes = picture ? Math.round((await stat(picture)).size / 1024) : 0;
+          if (kibibytes > LARGEST_PICTURE_KIB) errors.push(`${picture}: ${kibibytes} KiB, more than ${LARGEST_PICTURE_KIB}: install pngquant, or make the dashboard shorter`);
+          const size = picture ? `, ${kibibytes} KiB` : '';
           console.log(`${errors.length > 0 ? 'FAIL' : 'ok  '} ${uid} ${theme} ${width}: ${summary}${size}`);
           for (const error of errors) console.log(`       error: ${error}`);
           for (const remark of remarks) console.log(`       note: ${remark}`);

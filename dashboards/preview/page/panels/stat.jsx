@@ -20,7 +20,7 @@ export function Stat(props) {
       alignmentFactors={alignmentFactors}
       text={options.text}
       percentChangeColorMode={options.percentChangeColorMode}
-      wideLayout={options.wideLayout ?? true}
+      disableWideLayout={options.wideLayout === false}
       width={own}
       height={ownHeight}
       theme={theme}
