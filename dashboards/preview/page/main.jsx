@@ -74,6 +74,18 @@ function Page({ settings, theme }) {
   );
 }
 
+// Panels measure texts to choose their sizes, so the fonts that the global styles name come first.
+function WithFonts({ children }) {
+  const [loaded, setLoaded] = useState(false);
+  useEffect(() => {
+    Promise.all(['400 14px Inter', '500 14px Inter'].map((font) => document.fonts.load(font))).then((fonts) => {
+      if (fonts.flat().length === 0) window.preview.error = 'the typeface Inter did not load';
+      setLoaded(true);
+    });
+  }, []);
+  return loaded ? children : null;
+}
+
 function List({ dashboards }) {
   return (
     <ul style={{ padding: 32, fontSize: 18, lineHeight: 2 }}>
@@ -120,13 +132,14 @@ function useWidth() {
   const settings = await fetchJson('/api/settings');
   const mode = new URLSearchParams(window.location.search).get('theme') === 'light' ? 'light' : 'dark';
   const theme = createTheme({ colors: { mode } });
-  await Promise.all(['400 14px Inter', '500 14px Inter'].map((font) => document.fonts.load(font)));
   document.body.classList.add(`theme-${mode}`);
   createRoot(document.getElementById('root')).render(
     <ThemeContext.Provider value={theme}>
       <GlobalStyles />
-      <Page settings={settings} theme={theme} />
-      <PortalContainer />
+      <WithFonts>
+        <Page settings={settings} theme={theme} />
+        <PortalContainer />
+      </WithFonts>
     </ThemeContext.Provider>,
   );
 })();
