@@ -105,7 +105,7 @@ impl Exporter {
 
     /// The same by another program that takes the binary's flags, and hands its output on.
     pub fn start_by(program: PathBuf, flags: &[String]) -> Self {
-        Self::launch(program, flags.to_vec(), Vec::new(), false, None)
+        Self::launch(program, flags.to_vec(), Vec::new(), Vec::new(), None)
     }
 
     /// The same behind a web configuration, which this harness cannot pass: it waits only until it listens.
