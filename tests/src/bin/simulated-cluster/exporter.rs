@@ -146,7 +146,8 @@ impl<'a> Exporter<'a> {
                 (energy, cpu) = (Totals::ZERO, Duration::ZERO);
             }
             account.shown = true;
-            snapshot.rows.push(Row { key: Arc::clone(key), info: Arc::clone(draw.info(at)), energy, cpu });
+            let (key, info, since) = (Arc::clone(key), Arc::clone(draw.info(at)), Moment::default());
+            snapshot.rows.push(Row { key, info, since, energy, cpu });
         }
         for account in gone.iter().filter_map(|place| self.accounts.remove(place)) {
             self.retired.add_all(&account.energy);
@@ -167,6 +168,7 @@ impl<'a> Exporter<'a> {
                 domain: Arc::clone(domain),
                 energy: *energy,
                 power: Some(*power),
+                feeds: !matches!(domain.role, Role::Nested),
             })
             .collect();
         let fed = self.domains.iter().filter(|(domain, ..)| !matches!(domain.role, Role::Nested));
@@ -257,6 +259,7 @@ impl<'a> Exporter<'a> {
                 model: model.into(),
                 driver: "570.124.06".into(),
                 pci: pci.into(),
+                minor: Some(number as u32),
             };
             let gauges = Gauges {
                 power: Some(Power::from_watts(watts * (0.97 + 0.06 * random(number as u64, at as u64)))),
