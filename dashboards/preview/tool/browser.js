@@ -23,6 +23,7 @@ export async function visit(browser, { address, width, theme, picture }) {
   const faults = [];
   try {
     const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
     page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
     page.on('console', (message) => {
       if (message.type() !== 'error') return;
@@ -37,8 +38,6 @@ export async function visit(browser, { address, width, theme, picture }) {
     try {
       await page.waitForFunction(
         () => window.preview?.error || (window.preview?.expected !== undefined && Object.keys(window.preview.panels).length >= window.preview.expected),
-        null,
-        { timeout: PATIENCE_MS },
       );
     } catch {
       faults.push(`not all panels settled within ${PATIENCE_MS / 1000} s`);
