@@ -208,7 +208,17 @@ fn has_gpu(settings: &Settings, probe: &Probe) -> bool {
     settings.meters.contains(&(probe.name, Switch::On))
         || settings.nvml_library.components().count() > 1
         || Path::new("/dev/nvidiactl").exists()
+        || has_library(&settings.nvml_library)
         || has_nvidia(&settings.sysfs)
+}
+
+/// Whether a library of this name lies where the loader looks.
+fn has_library(name: &Path) -> bool {
+    let named = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let own = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/run/opengl-driver/lib"];
+    let architecture = format!("/usr/lib/{}-linux-gnu", env::consts::ARCH);
+    let own = own.into_iter().chain([&*architecture]).map(PathBuf::from);
+    env::split_paths(&named).chain(own).any(|folder| folder.join(name).exists())
 }
 
 /// Whether a display controller (class 3) of NVIDIA (vendor 10de) is on the bus.
