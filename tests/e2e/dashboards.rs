@@ -1,7 +1,7 @@
 //! The shipped dashboards: well formed, made of names that exist, and answered by a real Prometheus on two weeks of a
 //! simulated cluster, whose truth the overview tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -222,9 +222,12 @@ fn every_name_exists() {
         let queries =
             board.panels.iter().flat_map(|panel| panel.queries.iter().map(|query| query.expr.clone()));
         for expr in asked.chain(queries) {
-            // Which sums are asked is a variable.
-            for sums in ["increase", "increase1h"] {
-                let missing = missing(&expr.replace("$sums", sums), &recorded);
+            // Which sums are asked is a variable, and so is what a line of power is made of.
+            for (sums, watts) in [
+                ("increase", "noether_power_watts:rate5m"),
+                ("increase1h", "noether_energy_joules:increase1h"),
+            ] {
+                let missing = missing(&expr.replace("$sums", sums).replace("$watts", watts), &recorded);
                 faults.extend(
                     missing.into_iter().map(|name| format!("{}: nobody serves or records {name}", board.uid)),
                 );
@@ -288,7 +291,7 @@ fn every_panel_is_answered() {
     }
     let mut faults = Vec::new();
     for board in &boards {
-        let variables = board.all();
+        let variables = board.all_over(DAY, END, &cluster().prometheus);
         for panel in board.panels.iter().filter(|panel| panel.kind != "text") {
             let mut found = 0;
             for query in &panel.queries {
@@ -398,4 +401,36 @@ fn the_simulated_counters_tell_the_truth() {
             "count(count by (pod) (last_over_time(noether_pod_info[1d])) unless count by (pod) (noether_pod_info))"
         ) > 20.0
     );
+}
+
+/// Beyond two days a line of power is made of hourly joules: they stand for the same watts.
+#[test]
+fn power_over_a_week_is_the_power() {
+    let boards = boards();
+    if !Prometheus::installed() {
+        return cannot_run("power_over_a_week_is_the_power", "prometheus is not installed");
+    }
+    let prometheus = &cluster().prometheus;
+    let board = boards.iter().find(|board| board.uid == "noether-overview").expect("the overview");
+    let panel = board.panels.iter().find(|panel| panel.title == "Power by namespace").expect("the panel");
+    let variables = board.all_over(7 * DAY, END, prometheus);
+    assert!(variables.contains(&("each".into(), "3600".into())), "{variables:?}");
+    let (mut joules, mut seconds) = (0.0, 0.0);
+    let span = panel.span(7 * DAY, END);
+    let mut sums: BTreeMap<i64, f64> = BTreeMap::new();
+    for query in &panel.queries {
+        for series in panel.ask(query, span, &variables, prometheus).expect("an answer") {
+            for (at, watts) in series.samples {
+                *sums.entry(at as i64).or_default() += watts;
+            }
+        }
+    }
+    for watts in sums.values() {
+        joules += watts * panel.step(span) as f64;
+        seconds += panel.step(span) as f64;
+    }
+    assert!(seconds > 6.9 * DAY as f64, "the line has gaps: {seconds} s");
+    let truth = "sum(avg_over_time(cluster:noether_power_watts:rate5m[7d]))";
+    let truth = prometheus.try_instant(truth, END as f64).expect("an answer")[0].samples[0].1;
+    within(0.02, joules / seconds, truth, "the mean power of a week");
 }

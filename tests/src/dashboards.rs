@@ -79,6 +79,26 @@ impl Board {
     }
 }
 
+impl Board {
+    /// The same, where it shows `range` seconds up to `end`: what is asked of Prometheus (`query_result`) is asked.
+    pub fn all_over(&self, range: i64, end: i64, prometheus: &Prometheus) -> Vec<(String, String)> {
+        let list = self.json["templating"]["list"].as_array().cloned().unwrap_or_default();
+        let asked = |name: &str| {
+            let variable = list.iter().find(|variable| variable["name"] == name)?;
+            let definition = text(&variable["definition"]);
+            let query = definition.strip_prefix("query_result(")?.strip_suffix(')')?;
+            let query = query.replace("$__range_s", &range.to_string());
+            let answer = prometheus.try_instant(&query, end as f64).expect("an answer");
+            Some(answer.first()?.label(name).to_owned())
+        };
+        let value = |(name, value): (String, String)| {
+            let value = asked(&name).unwrap_or(value);
+            (name, value)
+        };
+        self.all().into_iter().map(value).collect()
+    }
+}
+
 impl Panel {
     /// What it asks for, where the dashboard shows `range` seconds up to `end`.
     pub fn span(&self, range: i64, end: i64) -> Span {

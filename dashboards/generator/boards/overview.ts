@@ -2,7 +2,7 @@
 import type { Board } from "../shared/board.ts";
 import * as colours from "../shared/colours.ts";
 import { bars, dial, figure, pie, series, sheet, spark, type Placed } from "../shared/panels.ts";
-import { board, here, energy as used, kwh, largest } from "../shared/queries.ts";
+import { board, here, energy as used, kwh, largest, watts } from "../shared/queries.ts";
 import * as units from "../shared/units.ts";
 import * as variables from "../shared/variables.ts";
 
@@ -106,8 +106,8 @@ const now: Placed[] = [
   }),
 ];
 
-const namespacePower = `namespace:noether_power_watts:rate5m{${here}}`;
-const workloadPower = `workload:noether_power_watts:rate5m{${here}}`;
+const namespacePower = watts("namespace", here);
+const workloadPower = watts("workload", here);
 const topNamespaces = largest(10, "namespace", namespacePower, used("namespace", here));
 const topWorkloads = largest(10, "namespace, workload", workloadPower, used("workload", here));
 const toNamespace = [{ title: "Pods of ${__field.labels.namespace}", url: board("noether-workload", "var-namespace=${__field.labels.namespace}") }];
@@ -125,12 +125,12 @@ const who: Placed[] = [
   series({
     title: "Power by namespace",
     description:
-      "The ten namespaces that drew most over the range (namespace:noether_power_watts:rate5m). Everything else: other namespaces, what runs outside of pods, and what nobody caused; together, what the nodes draw.",
+      "The ten namespaces that drew most over the range (namespace:noether_power_watts:rate5m; beyond two days the mean of each hour, from noether_energy_joules:increase1h). Everything else: other namespaces, what runs outside of pods, and what nobody caused; together, what the nodes draw.",
     unit: units.watt,
     points: 300,
     queries: [
       { expr: topNamespaces, legend: "{{namespace}}" },
-      { expr: `clamp_min(sum(cluster:noether_power_watts:rate5m{${here}}) - (sum(${topNamespaces}) or vector(0)), 0)`, legend: "everything else" },
+      { expr: `clamp_min(sum(${watts("cluster", here)}) - (sum(${topNamespaces}) or vector(0)), 0)`, legend: "everything else" },
     ],
     colours: { "everything else": colours.modes["everything else"]! },
     stack: true,
@@ -152,7 +152,7 @@ const who: Placed[] = [
   }),
   series({
     title: "Power by workload",
-    description: "The ten workloads (Deployments, Jobs and other owners of pods) that drew most over the range (workload:noether_power_watts:rate5m).",
+    description: "The ten workloads (Deployments, Jobs and other owners of pods) that drew most over the range (workload:noether_power_watts:rate5m; beyond two days the mean of each hour, from noether_energy_joules:increase1h).",
     unit: units.watt,
     points: 300,
     queries: [{ expr: topWorkloads, legend: "{{namespace}}/{{workload}}" }],
@@ -381,7 +381,7 @@ export const overview: Board = {
   uid: "noether-overview",
   title: "Noether / Overview",
   description: "Energy, CO2eq and cost of a cluster: now, today, this month; by namespace and workload; and how far the figures can be trusted.",
-  variables: [variables.datasource(), variables.cluster(), variables.sums()],
+  variables: [variables.datasource(), variables.cluster(), variables.sums(), ...variables.lines()],
   sections: [
     { panels: [...now, ...period("today", "Yesterday by now", "now/d", "1d"), ...period("this month", "Last month by now", "now/M", "1M")] },
     { title: "Who", panels: who },

@@ -33,19 +33,30 @@ export const account = () => labels("account", "Account", 'account:noether_power
 export const job = () => labels("job", "Job", 'job:noether_power_watts:rate5m{cluster=~"$cluster"}', "Job ids");
 export const zone = () => labels("grid_zone", "Grid zone", "grid_zone:noether_carbon_intensity_grams_per_kwh:selected", "Grid zones with a carbon intensity");
 
-/**
- * Which recorded sums a range takes: `increase` (each evaluation, exact) up to six hours, `increase1h` (whole hours, sixty times
- * fewer samples) beyond. Prometheus itself answers it, from the range of the board, so nobody has to choose.
- */
-export const sums = () => {
-  const query = 'query_result(label_replace(vector($__range_s) <= 21600, "sums", "increase", "", "") or on () label_replace(vector($__range_s), "sums", "increase1h", "", ""))';
-  return new dashboard.QueryVariableBuilder("sums")
+/** A hidden variable of two values: one up to some seconds of range, one beyond. Prometheus itself answers it, so nobody has to choose. */
+const byRange = (name: string, seconds: number, short: string, long: string, current: string, description: string) => {
+  const value = (of: string, word: string) => `label_replace(${of}, "${name}", "${word}", "", "")`;
+  const query = `query_result(${value(`vector($__range_s) <= ${seconds}`, short)} or on () ${value("vector($__range_s)", long)})`;
+  return new dashboard.QueryVariableBuilder(name)
     .hide(dashboard.VariableHide.HideVariable)
-    .description("increase up to six hours, increase1h beyond")
+    .description(description)
     .datasource(source)
-    .query({ qryType: 3, query, refId: "variable-sums" })
+    .query({ qryType: 3, query, refId: `variable-${name}` })
     .definition(query)
-    .regex('/sums="([^"]+)"/')
+    .regex(`/${name}="([^"]+)"/`)
     .refresh(dashboard.VariableRefresh.OnTimeRangeChanged)
-    .current({ selected: true, text: "increase1h", value: "increase1h" });
+    .current({ selected: true, text: current, value: current });
 };
+
+/** Which recorded sums a range takes: `increase` (each evaluation, exact) up to six hours, `increase1h` (whole hours, sixty times fewer samples) beyond. */
+export const sums = () => byRange("sums", 21600, "increase", "increase1h", "increase1h", "increase up to six hours, increase1h beyond");
+
+/**
+ * Which recorded series a line of power takes, for `shared/queries.ts`' `watts`: the power itself up to two days; beyond, the
+ * hours' joules. An hour's sum is written up to ten minutes late, so the window that surely has one is longer than the hour.
+ */
+export const lines = () => [
+  byRange("watts", 172800, "noether_power_watts:rate5m", "noether_energy_joules:increase1h", "noether_power_watts:rate5m", "Power up to two days, hourly joules beyond"),
+  byRange("span", 172800, "2m", "70m", "2m", "The window that has one sample of them"),
+  byRange("each", 172800, "1", "3600", "1", "The seconds that a sample stands for"),
+];
