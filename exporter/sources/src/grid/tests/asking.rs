@@ -211,7 +211,7 @@ fn fifty_zones_are_one_request_each_per_cadence_also_when_started_again_and_agai
     for _ in 0..12 {
         ask(&live, Duration::from_millis(250));
     }
-    for zone in zones {
+    for zone in &zones {
         let heard = server.heard(&format!("zone={zone} "));
         assert!((1..=5).contains(&heard.len()), "{zone}: {}", heard.len());
         for pair in heard.windows(2) {
@@ -219,7 +219,9 @@ fn fifty_zones_are_one_request_each_per_cadence_also_when_started_again_and_agai
             assert!(pair[1] - pair[0] > cadence.mul_f64(0.2), "{zone}: {:?}", pair[1] - pair[0]);
         }
     }
-    assert_eq!(requests(&live), server.heard("").len() as u64);
+    // What was stopped on its way to the server was counted, and not heard.
+    let (counted, heard) = (requests(&live), server.heard("").len() as u64);
+    assert!((heard..=5 * zones.len() as u64).contains(&counted), "{counted} counted, {heard} heard");
 }
 
 #[test]
