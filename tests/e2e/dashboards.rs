@@ -403,7 +403,7 @@ fn the_simulated_counters_tell_the_truth() {
     );
 }
 
-/// Beyond two days a line of power is made of hourly joules: they stand for the same watts.
+/// Beyond a day a line of power is made of hourly joules: they stand for the same watts.
 #[test]
 fn power_over_a_week_is_the_power() {
     let boards = boards();

@@ -118,14 +118,15 @@ impl Panel {
         }
     }
 
-    /// Seconds between two points of a graph about 1,000 pixels wide, in the manner of Grafana.
+    /// Seconds between two points of a graph about 1,000 pixels wide, or of as many points as it asks for, in the manner of Grafana.
     pub fn step(&self, span: Span) -> i64 {
         let least = match text(&self.json["interval"]).as_str() {
             "" => 15,
             given => seconds(given),
         };
         let nice = [15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
-        let wanted = (span.to - span.from) / 1000;
+        let points = self.json["maxDataPoints"].as_i64().unwrap_or(1000);
+        let wanted = (span.to - span.from) / points;
         nice.into_iter().find(|step| *step >= wanted).unwrap_or(86_400).max(least)
     }
 

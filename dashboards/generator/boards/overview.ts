@@ -125,7 +125,7 @@ const who: Placed[] = [
   series({
     title: "Power by namespace",
     description:
-      "The ten namespaces that drew most over the range (namespace:noether_power_watts:rate5m; beyond two days the mean of each hour, from noether_energy_joules:increase1h). Everything else: other namespaces, what runs outside of pods, and what nobody caused; together, what the nodes draw.",
+      "The ten namespaces that drew most over the range (namespace:noether_power_watts:rate5m; beyond a day the mean of each hour, from noether_energy_joules:increase1h). Everything else: other namespaces, what runs outside of pods, and what nobody caused; together, what the nodes draw.",
     unit: units.watt,
     points: 300,
     queries: [
@@ -152,9 +152,9 @@ const who: Placed[] = [
   }),
   series({
     title: "Power by workload",
-    description: "The ten workloads (Deployments, Jobs and other owners of pods) that drew most over the range (workload:noether_power_watts:rate5m; beyond two days the mean of each hour, from noether_energy_joules:increase1h).",
+    description: "The ten workloads (Deployments, Jobs and other owners of pods) that drew most over the range (workload:noether_power_watts:rate5m; beyond a day the mean of each hour, from noether_energy_joules:increase1h).",
     unit: units.watt,
-    points: 300,
+    points: 200,
     queries: [{ expr: topWorkloads, legend: "{{namespace}}/{{workload}}" }],
     stack: true,
     links: toWorkload,

@@ -14,7 +14,7 @@ export const kwh = (joules: string) => `${joules} / 3.6e6`;
 export const largest = (count: number, labels: string, lines: string, size: string) =>
   `sum by (${labels}) (${lines}) and on (${labels}) topk(${count}, sum by (${labels}) (${size}))`;
 
-/** Watts as a line: recorded power up to two days of range, the mean of each hour beyond; see `lines` in `variables.ts`. */
+/** Watts as a line: recorded power up to a day of range, the mean of each hour beyond; see `lines` in `variables.ts`. */
 export const watts = (level: string, where: string) => `avg_over_time(${level}:$watts{${where}}[$span]) / $each`;
 
 /** Energy over the range, asked at its end: by what `largest` chooses. */

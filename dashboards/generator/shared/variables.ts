@@ -52,11 +52,11 @@ const byRange = (name: string, seconds: number, short: string, long: string, cur
 export const sums = () => byRange("sums", 21600, "increase", "increase1h", "increase1h", "increase up to six hours, increase1h beyond");
 
 /**
- * Which recorded series a line of power takes, for `shared/queries.ts`' `watts`: the power itself up to two days; beyond, the
+ * Which recorded series a line of power takes, for `shared/queries.ts`' `watts`: the power itself up to a day; beyond, the
  * hours' joules. An hour's sum is written up to ten minutes late, so the window that surely has one is longer than the hour.
  */
 export const lines = () => [
-  byRange("watts", 172800, "noether_power_watts:rate5m", "noether_energy_joules:increase1h", "noether_power_watts:rate5m", "Power up to two days, hourly joules beyond"),
-  byRange("span", 172800, "2m", "70m", "2m", "The window that has one sample of them"),
-  byRange("each", 172800, "1", "3600", "1", "The seconds that a sample stands for"),
+  byRange("watts", 90000, "noether_power_watts:rate5m", "noether_energy_joules:increase1h", "noether_power_watts:rate5m", "Power up to a day, hourly joules beyond"),
+  byRange("span", 90000, "2m", "70m", "2m", "The window that has one sample of them"),
+  byRange("each", 90000, "1", "3600", "1", "The seconds that a sample stands for"),
 ];
