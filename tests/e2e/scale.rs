@@ -48,6 +48,7 @@ fn beyond_the_limit_workloads_share_one_series_and_lose_nothing() {
     assert!((60.0..90.0).contains(&folded(&after)), "{}", after.text);
     assert_eq!(shown(&after).0, MAX, "{}", after.text);
     assert_eq!(of_containers(&after), series, "not one series more");
+    assert_eq!(exporter.log().matches("--workload.max=20").count(), 1, "said once: {}", exporter.log());
     let named = after.samples("noether_container_info").filter(|one| !one.label("container_id").is_empty());
     assert_eq!(named.count(), MAX, "who is folded has no identity");
 

@@ -197,6 +197,12 @@ impl Crank {
         };
         self.node.advance(&sample, &names, &publication, &mut page.snapshot);
         faults.iter().for_each(|error| once.warn(error));
+        if page.snapshot.folded > 0 {
+            let max = self.settings.max_workloads;
+            once.warn(&format!(
+                "there are more workloads than --workload.max={max}: the others are charged to container=\"_folded\"; raise it to tell them apart"
+            ));
+        }
         if let Some(tree) = &self.cgroups.source {
             self.jobs.ask(at, |id| tree.pids(id));
             self.holders.ask(gpus, at, |id| tree.pids(id), |id| tree.path_below(id));
