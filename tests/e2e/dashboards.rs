@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use noether_core::metric::{Kind, METRICS};
 use noether_tests::dashboards::{Board, Panel, Span, read, text};
@@ -267,9 +267,20 @@ struct Cluster {
     _folder: TempDir,
 }
 
-fn cluster() -> &'static Cluster {
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| {
+/// It ends with the last test that holds it: nothing that is static is ever dropped, and its Prometheus would stay behind.
+fn cluster() -> Arc<Cluster> {
+    static CLUSTER: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cluster) = shared.upgrade() {
+        return cluster;
+    }
+    let cluster = Arc::new(Cluster::build());
+    *shared = Arc::downgrade(&cluster);
+    cluster
+}
+
+impl Cluster {
+    fn build() -> Self {
         let folder = noether_tests::machine::scratch();
         let status = Command::new(env!("CARGO_BIN_EXE_simulated-cluster"))
             .args(["--directory", folder.path().to_str().expect("UTF-8"), "--end", &END.to_string()])
@@ -279,8 +290,8 @@ fn cluster() -> &'static Cluster {
         let truth = fs::read_to_string(folder.path().join("truth.json")).expect("the truth");
         let data: PathBuf = folder.path().join("data");
         let truth = serde_json::from_str(&truth).expect("JSON");
-        Cluster { prometheus: Prometheus::over(&data), truth, _folder: folder }
-    })
+        Self { prometheus: Prometheus::over(&data), truth, _folder: folder }
+    }
 }
 
 #[test]
@@ -289,13 +300,13 @@ fn every_panel_is_answered() {
     if !Prometheus::installed() {
         return cannot_run("every_panel_is_answered", "prometheus is not installed");
     }
-    let mut faults = Vec::new();
+    let (cluster, mut faults) = (cluster(), Vec::new());
     for board in &boards {
-        let variables = board.all_over(DAY, END, &cluster().prometheus);
+        let variables = board.all_over(DAY, END, &cluster.prometheus);
         for panel in board.panels.iter().filter(|panel| panel.kind != "text") {
             let mut found = 0;
             for query in &panel.queries {
-                match panel.ask(query, panel.span(DAY, END), &variables, &cluster().prometheus) {
+                match panel.ask(query, panel.span(DAY, END), &variables, &cluster.prometheus) {
                     Ok(series) => found = found.max(shown(panel, &series, &mut faults)),
                     Err(wrong) => faults.push(format!("{}, \"{}\": {wrong}", board.uid, panel.title)),
                 }
@@ -343,7 +354,8 @@ fn the_overview_tells_the_truth() {
         return cannot_run("the_overview_tells_the_truth", "prometheus is not installed");
     }
     let board = boards.iter().find(|board| board.uid == "noether-overview").expect("an overview");
-    let truth = &cluster().truth;
+    let cluster = cluster();
+    let truth = &cluster.truth;
     let begin = truth["begin"].as_i64().expect("a begin");
     let mut compared = BTreeSet::new();
     for panel in &board.panels {
@@ -360,7 +372,7 @@ fn the_overview_tells_the_truth() {
             continue;
         }
         let span = Span { from: span.from.max(begin), ..span };
-        let series = panel.ask(query, span, &board.all(), &cluster().prometheus).expect("an answer");
+        let series = panel.ask(query, span, &board.all(), &cluster.prometheus).expect("an answer");
         let found: f64 =
             series.iter().filter_map(|series| series.samples.last()).map(|(_, value)| value).sum();
         within(0.01, found, spent(truth, span, figure), &format!("\"{}\" over {span:?}", panel.title));
@@ -378,7 +390,8 @@ fn the_simulated_counters_tell_the_truth() {
     if !Prometheus::installed() {
         return cannot_run("the_simulated_counters_tell_the_truth", "prometheus is not installed");
     }
-    let Cluster { prometheus, truth, .. } = cluster();
+    let cluster = cluster();
+    let Cluster { prometheus, truth, .. } = &*cluster;
     let ask = |expr: &str| -> f64 {
         let series = prometheus.try_instant(expr, END as f64).expect("an answer");
         series.iter().map(|series| series.samples[0].1).sum()
@@ -410,7 +423,8 @@ fn power_over_a_week_is_the_power() {
     if !Prometheus::installed() {
         return cannot_run("power_over_a_week_is_the_power", "prometheus is not installed");
     }
-    let prometheus = &cluster().prometheus;
+    let cluster = cluster();
+    let prometheus = &cluster.prometheus;
     let board = boards.iter().find(|board| board.uid == "noether-overview").expect("the overview");
     let panel = board.panels.iter().find(|panel| panel.title == "Power by namespace").expect("the panel");
     let variables = board.all_over(7 * DAY, END, prometheus);
