@@ -137,8 +137,7 @@ fn each_series_has_a_start_and_the_last_push_comes_at_the_end() {
     let _guard = together();
     let Some(program) = collector_or_skip("otlp::each_series_has_a_start") else { return };
     let collector = Collector::start(&program);
-    let loads =
-        vec![Load::docker(1).cpu(&[0.5, 0.5]).memory(1.0), Load::docker(2).cpu(&[0.5, 0.0]).lives(4.0, 1e9)];
+    let loads = vec![Load::docker(1).cpu(&[0.5, 0.5]).memory(1.0)];
     let simulation = Simulation::start(Machine::new(Hardware::intel(), loads));
     let mut flags = simulation.flags();
     flags.extend(["--sample.interval=100ms", "--otlp.hardware-metrics", "--node.name=atlas"].map(Into::into));
@@ -155,6 +154,17 @@ fn each_series_has_a_start_and_the_last_push_comes_at_the_end() {
         };
         push.points.iter().find(is).cloned()
     };
+    collector.until("the first container has energy", |all| {
+        let push = all.values().last()?;
+        push.points
+            .iter()
+            .any(|p| p.name == "noether_container_energy_joules_total" && p.value > 0.0)
+            .then_some(())
+    });
+    simulation.edit(|machine| {
+        let now = machine.now();
+        machine.add(Load::docker(2).cpu(&[0.5, 0.0]).from(now));
+    });
     let mut names = BTreeSet::new();
     let later = collector.until("both containers have energy", |all| {
         let push = all.values().last()?;
@@ -164,9 +174,9 @@ fn each_series_has_a_start_and_the_last_push_comes_at_the_end() {
     });
     let (push, points) = later;
     let process = push.points.iter().find(|point| point.name == "process_start_time_seconds").unwrap();
-    let starts: Vec<f64> = points.iter().map(|point| point.start as f64 / 1e9 - process.value).collect();
-    let (first, second) = (starts[0].min(starts[1]), starts[0].max(starts[1]));
-    assert!(first < 2.0 && second > 2.0, "the second was born later: {starts:?}");
+    let starts: BTreeSet<u64> = points.iter().map(|point| point.start).collect();
+    assert!(starts.len() == 2, "the second was born later: {starts:?}");
+    assert!(starts.iter().all(|start| *start as f64 / 1e9 >= process.value), "{starts:?} {process:?}");
     for (time, received) in collector.received() {
         for point in names.iter().filter_map(|name| of(&received, name)) {
             let same = points.iter().find(|other| other.attributes == point.attributes).unwrap();
@@ -196,12 +206,18 @@ fn each_series_has_a_start_and_the_last_push_comes_at_the_end() {
     let node: f64 = nodes.iter().filter(of_parts).map(|point| point.value).sum();
     let parts: f64 = hardware("hw.energy").iter().map(|point| point.value).sum();
     assert!((parts - node).abs() <= 1e-6, "the parts are the host: {parts} {node}");
-    // The last push has the last snapshot.
-    let before = *collector.received().keys().next_back().unwrap();
     exporter.terminate();
-    let last =
-        until("the last push", || collector.received().keys().next_back().copied().filter(|t| *t > before));
-    assert!(last > before);
+    // With an hour between two pushes, the second is the last one.
+    let before = *collector.received().keys().next_back().unwrap();
+    variables.retain(|(name, _)| *name != "OTEL_METRIC_EXPORT_INTERVAL");
+    variables.push(("OTEL_METRIC_EXPORT_INTERVAL", "3600000"));
+    let mut exporter = Exporter::start_with(&variables, &flags);
+    let newest = |than: u64| collector.received().keys().next_back().copied().filter(|time| *time > than);
+    let first = until("the first push", || newest(before));
+    let ticked = exporter.scrape_until("another tick", |scrape| scrape.ticked() > first as f64 / 1e9 + 0.05);
+    exporter.terminate();
+    let last = until("the last push", || newest(first));
+    assert!(last as f64 / 1e9 >= ticked.ticked() - 1e-6, "it has the last snapshot");
     assert!(exporter.log().contains("ended"), "{}", exporter.log());
 }
 
