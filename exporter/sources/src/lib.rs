@@ -4,6 +4,7 @@
 
 pub mod amdgpu;
 pub mod cgroup;
+mod clerk;
 pub mod cpu_power;
 pub mod cpuinfo;
 mod drm;

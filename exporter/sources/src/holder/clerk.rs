@@ -1,11 +1,8 @@
-//! The thread that looks up what workloads hold. Whoever reads memory of other processes may have to wait: a process in the
-//! middle of a page fault on a network file system, or one that means to, answers when it pleases. The tick does not wait.
+//! The thread that looks up what workloads hold.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
-use std::thread;
 
 use noether_core::gpu::{Authority, Name};
 use noether_core::sample::CgroupId;
@@ -96,38 +93,15 @@ impl Records {
     }
 }
 
-/// The ends of a conversation with the thread, which ends with it.
-#[derive(Debug)]
-pub(super) struct Clerk {
-    questions: SyncSender<Question>,
-    answers: Receiver<Answer>,
-}
+/// The thread.
+pub(super) type Clerk = crate::clerk::Clerk<Question, Answer>;
 
-impl Clerk {
-    /// Starts the thread; at most `capacity` questions wait for it.
-    pub(super) fn start(records: Records, capacity: usize) -> io::Result<Self> {
-        let (questions, asked) = sync_channel::<Question>(capacity);
-        let (answer, answers) = channel();
-        thread::Builder::new().name("holders".into()).spawn(move || {
-            for Question { id, path, workload, pids } in asked {
-                let found = records.look_up(&workload, &path, &pids);
-                if answer.send(Answer { id, workload, found }).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self { questions, answers })
-    }
-
-    /// Asks; `false` where too many questions are waiting.
-    pub(super) fn ask(&self, question: Question) -> bool {
-        self.questions.try_send(question).is_ok()
-    }
-
-    /// An answer that has come.
-    pub(super) fn answer(&self) -> Option<Answer> {
-        self.answers.try_recv().ok()
-    }
+/// Starts it; at most `capacity` questions wait for it.
+pub(super) fn start(records: Records, capacity: usize) -> io::Result<Clerk> {
+    Clerk::start("holders", capacity, move |Question { id, path, workload, pids }| {
+        let found = records.look_up(&workload, &path, &pids);
+        Answer { id, workload, found }
+    })
 }
 
 #[cfg(test)]

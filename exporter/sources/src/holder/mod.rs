@@ -149,7 +149,7 @@ impl Holders {
         let cases = self.cases.iter_mut().map(|(id, case)| (*id, case));
         for (id, case) in cases.filter(|(_, case)| due(case)).take(AT_ONCE) {
             if self.clerk.is_none() {
-                self.clerk = Clerk::start(self.records.clone(), AT_ONCE).ok();
+                self.clerk = clerk::start(self.records.clone(), AT_ONCE).ok();
             }
             let question =
                 Question { id, path: path(id), workload: Arc::clone(&case.workload), pids: pids(id) };

@@ -1,10 +1,7 @@
-//! The thread that looks up records of jobs. Whoever reads memory of other processes may have to wait: a process in the
-//! middle of a page fault on a network file system, or one that means to, answers when it pleases. The tick does not wait.
+//! The thread that looks up records of jobs.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
-use std::thread;
 
 use noether_core::sample::CgroupId;
 use noether_core::workload::Workload;
@@ -32,36 +29,13 @@ pub(super) struct Answer {
     pub(super) complete: bool,
 }
 
-/// The ends of a conversation with the thread, which ends with it.
-#[derive(Debug)]
-pub(super) struct Clerk {
-    questions: SyncSender<Question>,
-    answers: Receiver<Answer>,
-}
+/// The thread.
+pub(super) type Clerk = crate::clerk::Clerk<Question, Answer>;
 
-impl Clerk {
-    /// Starts the thread; at most `capacity` questions wait for it.
-    pub(super) fn start(records: Records, capacity: usize) -> io::Result<Self> {
-        let (questions, asked) = sync_channel::<Question>(capacity);
-        let (answer, answers) = channel();
-        thread::Builder::new().name("slurm".into()).spawn(move || {
-            for Question { id, workload, pids } in asked {
-                let (known, complete) = records.look_up(&workload, &pids);
-                if answer.send(Answer { id, workload, known, complete }).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self { questions, answers })
-    }
-
-    /// Asks; `false` where too many questions are waiting.
-    pub(super) fn ask(&self, question: Question) -> bool {
-        self.questions.try_send(question).is_ok()
-    }
-
-    /// An answer that has come.
-    pub(super) fn answer(&self) -> Option<Answer> {
-        self.answers.try_recv().ok()
-    }
+/// Starts it; at most `capacity` questions wait for it.
+pub(super) fn start(records: Records, capacity: usize) -> io::Result<Clerk> {
+    Clerk::start("slurm", capacity, move |Question { id, workload, pids }| {
+        let (known, complete) = records.look_up(&workload, &pids);
+        Answer { id, workload, known, complete }
+    })
 }

@@ -89,7 +89,7 @@ impl Jobs {
     pub fn ask(&mut self, now: Moment, pids: impl Fn(CgroupId) -> Vec<u32>) {
         for (id, case) in self.cases.iter_mut().filter(|(_, case)| case.is_due(now)).take(AT_ONCE) {
             if self.clerk.is_none() {
-                self.clerk = Clerk::start(self.records.clone(), AT_ONCE).ok();
+                self.clerk = clerk::start(self.records.clone(), AT_ONCE).ok();
             }
             let question = Question { id: *id, workload: Arc::clone(&case.workload), pids: pids(*id) };
             if !self.clerk.as_ref().is_some_and(|clerk| clerk.ask(question)) {

@@ -96,7 +96,7 @@ impl Records {
         }
         let says_all = |file: &Variables| NAMES.iter().all(|(_, variable)| file.of(variable).is_some());
         let complete = certain.number.is_some() && file.as_ref().is_some_and(says_all);
-        // No process is asked for what the file says: see the reason for `Clerk`.
+        // No process is asked for what the file says: see the reason for `crate::clerk`.
         let processes = pids.iter().take(if complete { 0 } else { MOST_PROCESSES });
         let told = processes.copied().find_map(|pid| self.told(pid, &certain));
         let told = told.map(|told| {
