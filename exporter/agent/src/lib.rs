@@ -6,6 +6,7 @@ pub mod grid;
 pub mod grid_board;
 pub mod http;
 pub mod log;
+pub mod meter_log;
 pub mod meters;
 pub mod names;
 pub mod node;

@@ -28,6 +28,7 @@ use crate::clock;
 use crate::grid_board::GridBoard;
 use crate::http::Facts;
 use crate::log::Once;
+use crate::meter_log;
 use crate::meters::{Meters, timed};
 use crate::names::InTurn;
 use crate::published::{Page, Published};
@@ -69,7 +70,7 @@ impl<T> Told<T> {
         if let Some((_, count)) = self.row.errors.iter_mut().find(|(known, _)| *known == reason) {
             *count += 1;
         }
-        once.warn(error);
+        once.error(clock::now(), error);
     }
 }
 
@@ -107,7 +108,7 @@ impl Crank {
         let mut once = Once::default();
         let mut troubles = Vec::new();
         let meters = Meters::start(&machine, &settings.meters, settings.sample_interval, &mut troubles);
-        troubles.iter().for_each(|error| once.warn(error));
+        troubles.iter().for_each(|error| once.error(clock::now(), error));
         let mut crank = Self {
             meters,
             stat: Told::new("stat", Stat::new(&machine)),
@@ -196,13 +197,15 @@ impl Crank {
             holdings: self.holders.holdings(),
         };
         self.node.advance(&sample, &names, &publication, &mut page.snapshot);
-        faults.iter().for_each(|error| once.warn(error));
+        faults.iter().for_each(|error| once.error(at, error));
         if page.snapshot.folded > 0 {
             let max = self.settings.max_workloads;
-            once.warn(&format!(
+            let text = format!(
                 "there are more workloads than --workload.max={max}: the others are charged to container=\"_folded\"; raise it to tell them apart"
-            ));
+            );
+            once.warn(at, "more workloads than --workload.max".into(), &text);
         }
+        once.settle(at, self.settings.sample_interval);
         if let Some(tree) = &self.cgroups.source {
             self.jobs.ask(at, |id| tree.pids(id));
             self.holders.ask(gpus, at, |id| tree.pids(id), |id| tree.path_below(id));
@@ -224,11 +227,7 @@ impl Crank {
         let mut faults = Vec::new();
         self.meters.read(&self.cpu, &mut faults);
         self.read = clock::now();
-        for (probe, error) in faults {
-            let permission = error.fault() == Fault::Permission;
-            let mend = if permission { format!(": {}", probe.mend) } else { String::new() };
-            self.once.warn(&format!("meter {}: {error}{mend}", probe.name));
-        }
+        meter_log::log(&mut self.once, self.read, faults);
         let memory = self.meters.has_dram();
         if let Some(tree) = &mut self.cgroups.source {
             tree.want_memory(memory);
@@ -251,7 +250,7 @@ impl Crank {
         self.rescanned = now;
         let mut troubles = Vec::new();
         self.meters.rescan(&self.machine, &mut troubles);
-        troubles.iter().for_each(|error| self.once.warn(error));
+        troubles.iter().for_each(|error| self.once.error(now, error));
         self.stat.source.rescan();
         self.meminfo.source.rescan();
         if self.cgroups.source.is_none() {

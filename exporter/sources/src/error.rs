@@ -40,6 +40,30 @@ impl Error {
         Self::Malformed { path: path.to_owned(), expected, found }
     }
 
+    /// What tells this error apart from others in the log: the file and what is wrong with it, without the value that
+    /// was found, which may be another one at every reading.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Io { .. } => self.to_string(),
+            Self::Malformed { path, .. } => format!("{}: {}", path.display(), self.kind()),
+        }
+    }
+
+    /// What is wrong, wherever it is.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Io { error, .. } => error.to_string(),
+            Self::Malformed { expected, .. } => format!("expected {expected}"),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. } | Self::Malformed { path, .. } => path,
+        }
+    }
+
     /// The reason that metrics carry.
     pub fn fault(&self) -> Fault {
         match self {
