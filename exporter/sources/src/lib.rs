@@ -22,6 +22,7 @@ pub mod owner;
 pub mod pattern;
 pub mod powercap;
 pub mod rapl;
+pub mod regular;
 pub mod slurm;
 pub mod stat;
 pub mod topology;

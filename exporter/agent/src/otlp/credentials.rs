@@ -1,12 +1,16 @@
 //! The certificates and the key of a push, read anew for each: whoever renews them has nothing to restart.
 
-use std::fs;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use noether_sources::regular;
+
 use super::variables::Variables;
+
+/// The largest file of certificates, in bytes.
+const LARGEST: u64 = 4 << 20;
 
 /// What TLS needs, in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,5 +46,5 @@ fn certificates(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    regular::read(path, LARGEST).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -3,16 +3,16 @@
 //! Asked at each handshake and each request. What it costs is a `stat` of each file; what is broken is logged once, and
 //! the one before stays in force.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use noether_sources::regular;
+
 use super::WebConfig;
 
-/// No file of this kind is larger: what is may be a device, or a mistake.
+/// No file of this kind is larger: one that is was named by mistake.
 const LARGEST: u64 = 4 << 20;
 
 /// Of two changes within a tick of the kernel's clock the second leaves the file's time as it is: so soon after a change
@@ -80,22 +80,9 @@ fn load(path: &Path) -> (Result<WebConfig, String>, Vec<(PathBuf, Stamp)>) {
     let mut seen = Vec::new();
     let loaded = WebConfig::load(path, &mut |path| {
         seen.push((path.to_owned(), Stamp::of(path)));
-        content(path)
+        regular::read(path, LARGEST)
     });
     (loaded, seen)
-}
-
-fn content(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
-    }
-    Ok(bytes)
 }
 
 impl Live {

@@ -1,13 +1,12 @@
 //! What a provider is shown to let us in: read anew for each request, never written anywhere.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, Reason};
+use crate::regular;
 
-/// No token is longer; what is, is another file.
+/// The largest file of a credential, in bytes.
 const MOST: u64 = 64 * 1024;
 
 /// Text that no log, error or `Debug` shows.
@@ -74,13 +73,8 @@ fn failure(what: impl fmt::Display, found: &str) -> Failure {
 }
 
 fn read(path: &Path) -> Result<Secret, Failure> {
-    let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MOST + 1).read_to_end(&mut text))
+    let text = regular::read(path, MOST)
         .map_err(|error| Failure::new(Reason::Credential, format!("{}: {error}", path.display())))?;
-    if text.len() as u64 > MOST {
-        return Err(failure(path.display(), "more than 64 KiB"));
-    }
     let text = String::from_utf8(text).map_err(|_| failure(path.display(), "bytes that are no text"))?;
     checked(&text).map_err(|found| failure(path.display(), found))
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::failure::{Failure, Reason};
+use crate::regular;
 
 /// No file of values is longer.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -29,6 +30,7 @@ fn read_now(path: &Path, known: Option<Stamp>) -> Result<(Stamp, Option<Content>
         let reason = match error.kind() {
             io::ErrorKind::NotFound => Reason::NotFound,
             io::ErrorKind::PermissionDenied => Reason::Forbidden,
+            io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => Reason::Malformed,
             _ => Reason::Interrupted,
         };
         Failure::new(reason, format!("{}: {error}", path.display()))
@@ -38,12 +40,7 @@ fn read_now(path: &Path, known: Option<Stamp>) -> Result<(Stamp, Option<Content>
     if known == Some(stamp) {
         return Ok((stamp, None));
     }
-    // A pipe or a device would never end.
-    if !about.is_file() || about.len() > LONGEST {
-        let text = format!("{}: expected a file of at most 4 MiB, found another thing", path.display());
-        return Err(Failure::new(Reason::Malformed, text));
-    }
-    let body = fs::read(path).map_err(failure)?;
+    let body = regular::read(path, LONGEST).map_err(failure)?;
     let modified = about.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     Ok((stamp, Some((body, modified.unwrap_or_default()))))
 }

@@ -1,7 +1,6 @@
 //! Requests to the kubelet and the API server: verified, with a token that is read anew for each.
 
 use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::object::or_empty;
+use crate::regular;
 
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -22,6 +22,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// More than the pods of any machine.
 const LONGEST: usize = 64 << 20;
+
+/// The largest file of a token, in bytes.
+const LONGEST_TOKEN: u64 = 64 << 10;
 
 /// A server, and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +100,9 @@ impl Server {
         if !self.token_file.exists() {
             return Ok(None);
         }
-        let token = fs::read_to_string(&self.token_file).map_err(|error| Failure::Refused(said(&error)))?;
+        let token =
+            regular::read(&self.token_file, LONGEST_TOKEN).map_err(|error| Failure::Refused(said(&error)))?;
+        let token = String::from_utf8(token).map_err(|_| Failure::Malformed(said(&"is not UTF-8")))?;
         let mut header = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
             .map_err(|_| Failure::Malformed(said(&"holds no token")))?;
         header.set_sensitive(true);
@@ -123,7 +128,7 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, Failure> {
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let said = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-    let text = fs::read(path).map_err(|error| Failure::Refused(said(&error)))?;
+    let text = regular::read(path, LONGEST as u64).map_err(|error| Failure::Refused(said(&error)))?;
     let found = Certificate::from_pem_bundle(&text).map_err(|error| Failure::Malformed(said(&error)))?;
     if found.is_empty() {
         return Err(Failure::Malformed(said(&"holds no certificate")));
