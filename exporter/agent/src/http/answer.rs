@@ -97,16 +97,23 @@ fn admitted_answer(shared: &Shared, request: &Parts, answer: Answer) -> Response
 }
 
 fn refused(answer: Answer, refusal: Refusal) -> Response<Page> {
+    let soon = HeaderValue::from_static("1");
     let (status, text, name, value) = match refusal {
         Refusal::Unauthorized => {
-            let realm = "Basic realm=\"noether\", charset=\"UTF-8\"";
+            let realm = HeaderValue::from_static("Basic realm=\"noether\", charset=\"UTF-8\"");
             (StatusCode::UNAUTHORIZED, "unauthorized\n", WWW_AUTHENTICATE, realm)
         }
-        Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too many requests\n", RETRY_AFTER, "1"),
-        Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many passwords to check\n", RETRY_AFTER, "1"),
+        Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too many requests\n", RETRY_AFTER, soon),
+        Refusal::Busy => {
+            (StatusCode::SERVICE_UNAVAILABLE, "too many passwords to check\n", RETRY_AFTER, soon)
+        }
+        Refusal::Limited(pause) => {
+            let seconds = HeaderValue::from(pause.as_secs() + 1);
+            (StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords\n", RETRY_AFTER, seconds)
+        }
     };
     let mut response = line(answer, status, text);
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response.headers_mut().insert(name, value);
     response
 }
 

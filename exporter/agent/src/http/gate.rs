@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use tokio::time::Instant;
 
-use super::verifier::Verifier;
+use super::verifier::{Unchecked, Verifier};
 use crate::web_config::{Bucket, Live, WebConfig};
 
 /// Why somebody is not let in.
@@ -20,6 +21,8 @@ pub(super) enum Refusal {
     TooMany,
     /// Too many passwords wait for being checked.
     Busy,
+    /// Its address sent too many wrong passwords: for this long none is checked.
+    Limited(Duration),
 }
 
 /// The gate.
@@ -55,9 +58,10 @@ impl Gate {
         }
         let (user, password) = credentials(headers).ok_or(Refusal::Unauthorized)?;
         match self.verifier.verify(&config.users, &user, password, peer).await {
-            Some(true) => Ok(()),
-            Some(false) => Err(Refusal::Unauthorized),
-            None => Err(Refusal::Busy),
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::Unauthorized),
+            Err(Unchecked::Busy) => Err(Refusal::Busy),
+            Err(Unchecked::Limited(pause)) => Err(Refusal::Limited(pause)),
         }
     }
 }

@@ -9,6 +9,7 @@ mod cache;
 mod clients;
 mod facts;
 mod gate;
+mod guesses;
 mod listen;
 mod negotiate;
 mod pages;
