@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod grid;
 pub mod grid_board;
 pub mod http;
+mod library_log;
 pub mod log;
 pub mod meter_log;
 pub mod meters;

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::prelude::*;
 
+use crate::library_log::LibraryLimit;
 use crate::settings::{Format, LogLevel};
 
 /// So many faults are told apart at once; beyond, the log would be no help.
@@ -35,8 +36,8 @@ pub fn start(format: Format, level: LogLevel) {
         .with(Targets::new().with_default(libraries).with_target("noether", level));
     let lines = layer().with_writer(io::stderr).with_target(false);
     match format {
-        Format::Text => registry.with(lines.with_ansi(false)).init(),
-        Format::Json => registry.with(lines.json()).init(),
+        Format::Text => registry.with(lines.with_ansi(false).with_filter(LibraryLimit::default())).init(),
+        Format::Json => registry.with(lines.json().with_filter(LibraryLimit::default())).init(),
     }
 }
 
