@@ -64,6 +64,7 @@ impl Bound {
         let listeners =
             if settings.systemd_socket { http::passed() } else { bind(&settings.listen_addresses) }?;
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        ignore_reload_signals(&runtime)?;
         Ok(Self { listeners, web, runtime })
     }
 
@@ -132,6 +133,29 @@ fn ending(runtime: &Runtime) -> io::Result<impl Future<Output = ()> + use<>> {
         let (asked, broken) = (std::pin::pin!(asked), std::pin::pin!(broken));
         either(asked, broken).await;
     })
+}
+
+/// Handles the signals by which daemons are asked to read their files again: each is logged and has no other effect. Without
+/// this they would end the process (`signal(7)`).
+fn ignore_reload_signals(runtime: &Runtime) -> io::Result<()> {
+    let _inside = runtime.enter();
+    let kinds = [
+        ("SIGHUP", SignalKind::hangup()),
+        ("SIGUSR1", SignalKind::user_defined1()),
+        ("SIGUSR2", SignalKind::user_defined2()),
+    ];
+    for (name, kind) in kinds {
+        let mut asked = signal(kind)?;
+        runtime.spawn(async move {
+            while asked.recv().await.is_some() {
+                tracing::info!(
+                    "{name} is ignored: the web configuration, certificates, tokens and files of values are read again \
+                     when they change; other settings need a restart"
+                );
+            }
+        });
+    }
+    Ok(())
 }
 
 async fn recv(signal: &mut Signal) {
