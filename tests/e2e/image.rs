@@ -11,7 +11,7 @@ use noether_tests::exporter::{Exporter, binary};
 use noether_tests::machine::{Component, Hardware, Load, Machine, Simulation};
 use noether_tests::nvml::{Driver, VARIABLE};
 use noether_tests::outcome::{alone, cannot_run, together, until, within};
-use noether_tests::podman::{EXPORTER, PARENT, Podman};
+use noether_tests::podman::{EXPORTER, Podman};
 use noether_tests::scrape::Scrape;
 use serde_json::Value;
 
@@ -217,7 +217,7 @@ fn it_measures_the_containers_beside_it() {
     judge_privileges(podman.pid("real"));
     let mut watch = Watch::new(&exporter);
     watch.settled();
-    let busy = podman.run(PARENT, "while :; do :; done");
+    let busy = podman.run(podman.parent(), "while :; do :; done");
     let (name, owner) = (busy.id()[..12].to_owned(), format!("container///{}", &busy.id()[..12]));
     watch.until("it costs something", |scrape| scrape.joules(&owner, "cpu") > 0.0);
     let seconds = |scrape: &Scrape| {

@@ -34,5 +34,6 @@ mod runtimes;
 mod scale;
 mod security;
 mod slurm;
+mod trust;
 mod watch;
 mod web_config;

@@ -4,14 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
 use crate::kernel::{clear, used};
 use crate::outcome::installed;
-
-/// Where Podman puts the cgroups of its containers, unless it is told otherwise.
-pub const PARENT: &str = "libpod_parent";
 
 /// An image from scratch: one static program.
 pub const IMAGE: &str = "noether-test";
@@ -22,10 +20,15 @@ pub const EXPORTER: &str = "noether:test";
 /// What docker/build needs besides Podman.
 const TOOLS: [&str; 7] = ["cargo", "cargo-sbom", "apt-get", "dpkg-deb", "readelf", "jq", "git"];
 
+/// How many were started, so that each has a cgroup of its own.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
 /// A Podman with one image.
 #[derive(Debug)]
 pub struct Podman {
     folder: TempDir,
+    /// The cgroup of its containers. Podman's default, `libpod_parent`, would be shared with the containers of others.
+    parent: String,
 }
 
 /// A running container. It is removed when it is dropped.
@@ -42,20 +45,26 @@ impl Podman {
         if let Some(missing) = ["podman", "runc", "busybox"].into_iter().find(|name| !installed(name)) {
             return Err(format!("{missing} is not installed"));
         }
-        let podman = Self { folder: crate::machine::scratch() };
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let parent = format!("noether-test-{}-{number}", std::process::id());
+        let podman = Self { folder: crate::machine::scratch(), parent };
         fs::write(podman.path("containers.conf"), configuration(podman.folder.path()))
             .expect("containers.conf");
         podman.import()?;
-        podman.ask(&["run", "--rm", "--network=host", IMAGE, "/busybox", "true"])?;
+        let parent = format!("--cgroup-parent=/{}", podman.parent);
+        podman.ask(&["run", "--rm", "--network=host", &parent, IMAGE, "/busybox", "true"])?;
         Ok(podman)
+    }
+
+    /// The cgroup of its containers, unless they are given another one.
+    pub fn parent(&self) -> &str {
+        &self.parent
     }
 
     /// Runs a shell script in a container whose cgroup lies in `parent`.
     pub fn run(&self, parent: &str, script: &str) -> Container<'_> {
-        let mut command = vec!["run", "--detach", "--network=host"];
-        let elsewhere = format!("--cgroup-parent=/{parent}");
-        command.extend((parent != PARENT).then_some(elsewhere.as_str()));
-        command.extend([IMAGE, "/busybox", "sh", "-c", script]);
+        let within = format!("--cgroup-parent=/{parent}");
+        let command = ["run", "--detach", "--network=host", &within, IMAGE, "/busybox", "sh", "-c", script];
         let said = self.ask(&command).unwrap_or_else(|why| panic!("{why}"));
         Container { podman: self, id: said.trim().to_owned(), parent: parent.to_owned() }
     }
@@ -89,7 +98,10 @@ impl Podman {
         words.extend(self.global());
         let least = ["--rm", "--network=host", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all"];
         words.extend(["run"].iter().chain(&least).map(|&word| word.to_owned()));
-        words.extend(["--security-opt=no-new-privileges", &format!("--name={name}")].map(str::to_owned));
+        let parent = format!("--cgroup-parent=/{}", self.parent);
+        words.extend(
+            ["--security-opt=no-new-privileges", &format!("--name={name}"), &parent].map(str::to_owned),
+        );
         words.extend(options.iter().chain([&EXPORTER]).map(|&word| word.to_owned()));
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         let conf = self.path("containers.conf");
@@ -176,7 +188,7 @@ impl Drop for Podman {
         if let Err(why) = self.ask(&["rm", "--all", "--force", "--time=0"]) {
             eprintln!("{why}");
         }
-        clear(PARENT);
+        clear(&self.parent);
     }
 }
 
@@ -200,7 +212,7 @@ impl Drop for Container<'_> {
         if let Err(why) = self.podman.ask(&["rm", "--force", "--time=0", &self.id]) {
             eprintln!("{why}");
         }
-        if self.parent != PARENT {
+        if self.parent != self.podman.parent {
             clear(&self.parent);
         }
     }
