@@ -90,6 +90,11 @@ impl Counter {
                 counted(from, to, Some(range), possible)
             }
             (Reading::Total(from), Reading::Total(to)) => counted(from, to, None, possible),
+            // A device that was suspended when it was found has no counter until it is resumed.
+            (Reading::Power(Power::ZERO), Reading::Total(_)) => {
+                self.moved = at;
+                return Step::First;
+            }
             // The meter changed its mind about what it is: its old value says nothing about the new one.
             _ => Step::Reset(Doubt::Fall),
         };

@@ -20,6 +20,7 @@ pub mod idle;
 pub mod ledger;
 pub mod metric;
 pub mod node;
+pub mod pci;
 pub mod reading;
 pub mod roster;
 pub mod sample;

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
+use crate::pci::PciAddress;
 use crate::units::{Energy, Power};
 
 /// An instant on a monotonic clock that also counts the time asleep (`CLOCK_BOOTTIME`).
@@ -79,8 +80,17 @@ pub struct Place {
     pub socket: Option<u16>,
     /// The die within the package, where the meter tells dies apart.
     pub die: Option<u16>,
-    /// The PCI address of an accelerator: domain, bus, device and function in 32 bits.
-    pub device: Option<u32>,
+    /// The accelerator.
+    pub device: Option<DeviceLocation>,
+}
+
+/// Where an accelerator is. Two meters that give one address read the same device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeviceLocation {
+    /// On PCI.
+    Pci(PciAddress),
+    /// Not on PCI, or its address is unknown: the meter's name and its own number of the device.
+    Numbered(&'static str, u32),
 }
 
 /// How a meter's figures came about: the `quality` label.

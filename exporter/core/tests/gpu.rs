@@ -16,7 +16,9 @@ use noether_core::gpu::{Authority, Clock, Device, Gauges, Holding, Instance, Loo
 use noether_core::granularity::Granularity;
 use noether_core::ledger::{Publication, Terms};
 use noether_core::node::{Node, Policy};
-use noether_core::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Quality, Reading, Role};
+use noether_core::reading::{
+    Component, DeviceLocation, Domain, DomainReading, Fault, Moment, Place, Quality, Reading, Role,
+};
 use noether_core::roster::NoNames;
 use noether_core::sample::{Birth, Cgroup, NodeUsage, Reserved, Sample, Sockets};
 use noether_core::snapshot::{Generation, Snapshot};
@@ -51,7 +53,7 @@ fn device(number: u32) -> Arc<Device> {
         name: format!("gpu-{number}").into(),
         component: GPU,
         role: Role::Part,
-        place: Place { device: Some(number), ..Place::default() },
+        place: Place { device: Some(DeviceLocation::Numbered("nvml", number)), ..Place::default() },
         quality: Quality::Measured,
         max_power: None,
         may_mirror: false,
@@ -70,7 +72,7 @@ fn device(number: u32) -> Arc<Device> {
 }
 
 fn process(owner: &str, time: Option<u64>) -> Process {
-    Process { owner: Some(unit(owner)), time, memory: None }
+    Process { owner: Some(unit(owner)), time, ..Process::default() }
 }
 
 fn whole(processes: Vec<Process>) -> (u32, Vec<Instance>) {
@@ -305,7 +307,7 @@ proptest! {
                     let name = names.get(usize::from(owner / 2) % 8);
                     match owner % 3 {
                         0 => bench.holdings.extend(name.map(|name| held(u32::from(number), name))),
-                        _ => instance.processes.push(Process { owner: name.map(|name| unit(name)), time: *time, memory: Some(u64::from(*place)) }),
+                        _ => instance.processes.push(Process { owner: name.map(|name| unit(name)), time: *time, memory: Some(u64::from(*place)), ..Process::default() }),
                     }
                 }
                 seen.push((device(u32::from(number)), energy.ok_or(Fault::Vanished), (turn.slices, instances)));

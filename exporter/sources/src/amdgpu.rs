@@ -31,6 +31,7 @@ const KIND: Kind = Kind {
     memory: ("mem_info_vram_used", "mem_info_vram_total"),
     names: ("unique_id", "product_name"),
     alone: is_discrete,
+    computes_apart: true,
 };
 
 /// A processor with graphics shows the power of the whole socket, which RAPL counts too: it is shown and never summed. Only

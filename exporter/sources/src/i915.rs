@@ -27,4 +27,5 @@ const KIND: Kind = Kind {
     memory: ("", ""),
     names: ("unique_id", "product_name"),
     alone: |_, _| true,
+    computes_apart: false,
 };

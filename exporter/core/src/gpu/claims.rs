@@ -10,6 +10,9 @@ use crate::reading::Domain;
 use crate::usage::ConsumerId;
 use crate::workload::Workload;
 
+/// A device without a look for this long is gone.
+const GONE: Duration = Duration::from_secs(60);
+
 /// Weights by consumer; `None` is nobody.
 type Weights = BTreeMap<Option<ConsumerId>, u64>;
 
@@ -53,6 +56,10 @@ impl Claims {
                 *total = total.saturating_add(weight);
             }
         }
+        // One that is suspended is off, not idle: what idle GPUs draw is not learned from it.
+        if look.gauges.suspended {
+            return method;
+        }
         let before = if self.time.is_zero() { Some(0.0) } else { self.busy };
         self.busy = before.zip(look.utilisation()).map(|(sum, busy)| sum + busy * look.time.as_secs_f64());
         self.time += look.time;
@@ -78,11 +85,14 @@ pub struct Devices {
     states: Vec<State>,
 }
 
+/// One domain's open interval.
 #[derive(Clone, Debug)]
 struct State {
+    domain: Arc<Domain>,
     claims: Claims,
-    look: Arc<Look>,
-    method: Method,
+    /// The devices that its meter counts, each with its newest look and the method of its split: one, or all the dies of
+    /// a package that has one meter.
+    devices: Vec<(Arc<Look>, Method)>,
 }
 
 impl Devices {
@@ -94,16 +104,26 @@ impl Devices {
         find: impl Fn(&Workload) -> Option<ConsumerId>,
     ) {
         for look in looks {
-            let place = self.states.iter().position(|state| state.is(&look.device.domain));
+            let domain = &look.device.domain;
+            let place = self.states.iter().position(|state| state.is(domain));
             let place = place.unwrap_or_else(|| {
-                let (look, method) = (Arc::clone(look), Method::Nobody);
-                self.states.push(State { claims: Claims::default(), look, method });
+                let (domain, claims) = (Arc::clone(domain), Claims::default());
+                self.states.push(State { domain, claims, devices: Vec::new() });
                 self.states.len() - 1
             });
+            self.drop_elsewhere(place, look);
             if let Some(state) = self.states.get_mut(place) {
-                state.method = state.claims.add(look, holdings, &find);
-                state.look = Arc::clone(look);
+                let method = state.claims.add(look, holdings, &find);
+                state.keep(look, method);
             }
+        }
+    }
+
+    /// A die that was found to be a part of a package is shown there alone. What it was used for before stays claimed.
+    fn drop_elsewhere(&mut self, place: usize, look: &Look) {
+        let others = self.states.iter_mut().enumerate().filter(|(other, _)| *other != place);
+        for (_, state) in others.filter(|(_, state)| state.domain.meter == look.device.domain.meter) {
+            state.devices.retain(|(known, _)| known.device.gpu != look.device.gpu);
         }
     }
 
@@ -134,13 +154,21 @@ impl Devices {
 
     /// The newest look at each device, and by what its energy was split.
     pub fn newest(&self) -> impl Iterator<Item = (&Arc<Look>, Method)> {
-        self.states.iter().map(|state| (&state.look, state.method))
+        self.states.iter().flat_map(|state| &state.devices).map(|(look, method)| (look, *method))
     }
 }
 
 impl State {
     fn is(&self, domain: &Domain) -> bool {
-        let own = &self.look.device.domain;
-        own.meter == domain.meter && own.name == domain.name
+        self.domain.meter == domain.meter && self.domain.name == domain.name
+    }
+
+    fn keep(&mut self, look: &Arc<Look>, method: Method) {
+        // A die that is gone is shown no longer, though the package's meter goes on.
+        self.devices.retain(|(known, _)| look.at.since(known.at) < GONE);
+        match self.devices.iter_mut().find(|(known, _)| known.device.gpu == look.device.gpu) {
+            Some(known) => *known = (Arc::clone(look), method),
+            None => self.devices.push((Arc::clone(look), method)),
+        }
     }
 }

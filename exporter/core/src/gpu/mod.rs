@@ -1,6 +1,7 @@
 //! Accelerators: what one look at a device gave besides its energy, and by what its energy is split.
 
 mod claims;
+mod engines;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -55,6 +56,8 @@ pub struct Gauges {
     pub clock: Option<u64>,
     /// The clock of its memory, in hertz.
     pub memory_clock: Option<u64>,
+    /// Whether the kernel has suspended it to save power: nothing was read of it, which would resume it.
+    pub suspended: bool,
 }
 
 /// One look at a device: what it was used for since the look before.
@@ -101,6 +104,9 @@ pub struct Instance {
     pub memory: Option<(u64, u64)>,
     /// Who ran there.
     pub processes: Vec<Process>,
+    /// The time in which it was busy and no reported time explains why, in µs. It goes to the processes whose work is not
+    /// reported.
+    pub unexplained: u64,
 }
 
 /// That a device, or a part of one, was given to a workload, whether or not it uses it. Several may hold one device.
@@ -185,6 +191,21 @@ pub struct Process {
     pub time: Option<u64>,
     /// Memory of the device that it holds, in bytes.
     pub memory: Option<u64>,
+    /// Whether it may do work that its time does not hold.
+    pub unreported: UnreportedWork,
+}
+
+/// Work of a process that the kernel does not report as time: that of AMD's compute interface (ROCm), and all work under
+/// older kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnreportedWork {
+    /// Its time is all that it does.
+    #[default]
+    No,
+    /// It may work unseen.
+    Possible,
+    /// It occupies this many of the device's compute units now.
+    Occupies(u32),
 }
 
 /// By what the energy of a device was split.
@@ -194,6 +215,8 @@ pub enum Method {
     SmTime,
     /// By the time of its engines.
     EngineTime,
+    /// By the compute units that processes occupied.
+    ComputeUnits,
     /// By the memory that processes held.
     Memory,
     /// In equal parts.
@@ -214,6 +237,7 @@ impl Method {
         match self {
             Self::SmTime => "sm_time",
             Self::EngineTime => "engine_time",
+            Self::ComputeUnits => "compute_units",
             Self::Memory => "memory",
             Self::Equal => "equal",
             Self::MigUtilisation => "mig_utilization",
@@ -350,11 +374,10 @@ impl Instance {
         look: &Look,
         used: &mut Vec<(Option<&'a Workload>, u64)>,
     ) -> Method {
-        let (method, weigh) = self.weigh_processes(look);
-        let weights = || self.processes.iter().map(weigh);
-        let sum: u128 = weights().map(u128::from).sum();
-        for (process, weight) in self.processes.iter().zip(weights()) {
-            let part = (u128::from(whole) * u128::from(weight)).checked_div(sum).unwrap_or(0);
+        let (method, weights) = self.weigh_processes(look);
+        let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+        for (process, weight) in self.processes.iter().zip(&weights) {
+            let part = (u128::from(whole) * u128::from(*weight)).checked_div(sum).unwrap_or(0);
             used.push((process.owner.as_deref(), u64::try_from(part).unwrap_or(u64::MAX)));
         }
         method
@@ -372,18 +395,25 @@ impl Instance {
         }
     }
 
-    fn weigh_processes(&self, look: &Look) -> (Method, fn(&Process) -> u64) {
+    fn weigh_processes(&self, look: &Look) -> (Method, Vec<u64>) {
+        let busy = look.gauges.utilisation.is_some_and(|busy| busy > 0.0);
+        let by_time = match look.clock {
+            Clock::Sm => self.weigh_samples(busy),
+            Clock::Engines => engines::weigh(self, busy),
+        };
+        let held = |process: &Process| process.memory.unwrap_or(0);
+        by_time.unwrap_or_else(|| match self.processes.iter().any(|process| held(process) > 0) {
+            true => (Method::Memory, self.processes.iter().map(held).collect()),
+            false => (Method::Equal, self.processes.iter().map(|_| 1).collect()),
+        })
+    }
+
+    /// Where times are known and all are 0, nobody worked. Only if the device was busy all the same, they are wrong.
+    fn weigh_samples(&self, busy: bool) -> Option<(Method, Vec<u64>)> {
         let timed = self.processes.iter().any(|process| process.time.is_some());
         let worked = self.processes.iter().any(|process| process.time.is_some_and(|time| time > 0));
-        let busy = look.gauges.utilisation.is_some_and(|busy| busy > 0.0);
-        let held = self.processes.iter().any(|process| process.memory.is_some_and(|memory| memory > 0));
-        match look.clock {
-            // Where times are told and all are 0, nobody worked. Only if the device was busy all the same, they are wrong.
-            Clock::Sm if worked || (timed && !busy) => (Method::SmTime, |process| process.time.unwrap_or(0)),
-            Clock::Engines if timed => (Method::EngineTime, |process| process.time.unwrap_or(0)),
-            _ if held => (Method::Memory, |process| process.memory.unwrap_or(0)),
-            _ => (Method::Equal, |_| 1),
-        }
+        let times = || self.processes.iter().map(|process| process.time.unwrap_or(0)).collect();
+        (worked || (timed && !busy)).then(|| (Method::SmTime, times()))
     }
 }
 

@@ -59,7 +59,7 @@ fn unit(name: &str) -> Arc<Workload> {
 }
 
 fn process(owner: &str, time: Option<u64>, memory: Option<u64>) -> Process {
-    Process { owner: (!owner.is_empty()).then(|| unit(owner)), time, memory }
+    Process { owner: (!owner.is_empty()).then(|| unit(owner)), time, memory, ..Process::default() }
 }
 
 fn whole(processes: Vec<Process>) -> Look {
@@ -242,14 +242,118 @@ fn the_nearest_authority_counts_for_each_device_and_a_share_as_often_as_it_is_he
     assert_eq!(thousandths(&cut.shares(&holdings).1.held), parts(&[("image", 429), ("a", 571)]));
 }
 
+/// Engine times of which some are not reported, with so much busy time that they do not explain, in ms.
+fn engines(unexplained: u64, busy: Option<f64>, processes: Vec<Process>) -> Look {
+    let mut look = whole(processes);
+    look.clock = Clock::Engines;
+    look.gauges.utilisation = busy;
+    look.instances[0].unexplained = unexplained * 1000;
+    look
+}
+
+fn unseen(owner: &str, time: Option<u64>, memory: u64) -> Process {
+    Process { unreported: UnreportedWork::Possible, ..process(owner, time, Some(memory)) }
+}
+
+/// A time that is not reported is not 0: the busy time that nobody reports is theirs of whom no time is reported.
+#[test]
+fn unexplained_busy_time_is_theirs_who_report_none() {
+    let compositor = || process("compositor", Some(5_000), Some(100));
+    let rocm = unseen("rocm", None, 12 << 30);
+    let shares = used(&engines(995, Some(1.0), vec![compositor(), rocm.clone()]), &[]);
+    assert_eq!(shares, (Method::Memory, parts(&[("compositor", 5), ("rocm", 995)])));
+    // It computes little beside a game: by the engines' time mostly.
+    let game = || process("game", Some(800_000), Some(1));
+    let shares = used(&engines(200, Some(1.0), vec![game(), rocm.clone()]), &[]);
+    assert_eq!(shares, (Method::EngineTime, parts(&[("game", 800), ("rocm", 200)])));
+    // All explained: nothing is left for who holds memory.
+    let shares = used(&engines(0, Some(0.8), vec![game(), rocm.clone()]), &[]);
+    assert_eq!(shares, (Method::EngineTime, parts(&[("game", 1000)])));
+    // Nothing is seen of anybody's work: the device is theirs who work unseen.
+    let idle = process("game", Some(0), Some(1 << 30));
+    assert_eq!(
+        used(&engines(0, Some(0.0), vec![idle, rocm]), &[]),
+        (Method::Memory, parts(&[("rocm", 1000)]))
+    );
+}
+
+/// One of two decodes a video, which is reported: what both compute is not.
+#[test]
+fn who_reports_some_of_his_work_may_do_more() {
+    let one = unseen("one", None, 30);
+    let decoding = unseen("decoding", Some(100_000), 10);
+    let shares = used(&engines(900, Some(0.9), vec![one, decoding]), &[]);
+    assert_eq!(shares, (Method::Memory, parts(&[("one", 675), ("decoding", 325)])));
+}
+
+#[test]
+fn occupied_compute_units_are_nearer_than_memory() {
+    let computing = |owner, units| Process {
+        unreported: UnreportedWork::Occupies(units),
+        ..process(owner, None, Some(1000))
+    };
+    let look = engines(1000, None, vec![computing("a", 90), computing("b", 30), unseen("c", None, 1 << 40)]);
+    assert_eq!(used(&look, &[]), (Method::ComputeUnits, parts(&[("a", 750), ("b", 250)])));
+    // None is seen on the units at this moment.
+    let look = engines(1000, None, vec![computing("a", 0), unseen("c", None, 3000)]);
+    assert_eq!(used(&look, &[]), (Method::Memory, parts(&[("a", 250), ("c", 750)])));
+    let blind = Process { unreported: UnreportedWork::Possible, ..process("a", None, None) };
+    assert_eq!(used(&engines(0, None, vec![blind]), &[]), (Method::Equal, parts(&[("a", 1000)])));
+}
+
+#[test]
+fn engine_times_of_zero_on_a_busy_device_are_wrong() {
+    let idle = || vec![process("a", Some(0), Some(3)), process("b", None, Some(1))];
+    assert_eq!(engines(0, Some(0.0), idle()).shares(&[]).0, Method::Nobody);
+    let shares = used(&engines(500, Some(0.5), idle()), &[]);
+    assert_eq!(shares, (Method::Memory, parts(&[("a", 750), ("b", 250)])));
+}
+
+/// Two dies under one meter: who works on the second pays, though the meter is the first's.
+#[test]
+fn dies_of_one_package_share_its_meter() {
+    let die = |gpu: &str, owner: &str, time, busy| {
+        let mut look = engines(0, Some(busy), vec![process(owner, Some(time), None)]);
+        look.device = Arc::new(Device { gpu: gpu.into(), ..(*look.device).clone() });
+        Arc::new(look)
+    };
+    let names = ["a", "b"].map(unit);
+    let find = |workload: &Workload| names.iter().position(|name| **name == *workload);
+    let mut devices = Devices::default();
+    let mut weights = Vec::new();
+    devices.take(&[die("card0", "a", 0, 0.0), die("card1", "b", 900_000, 1.0)], &[], find);
+    assert!(devices.claims(&device().domain).is_some_and(|claims| claims.used(2, &mut weights)));
+    assert_eq!((weights[0], weights[1] > 0, weights[2]), (0, true, 0));
+    assert_eq!(devices.utilisation(), Some(0.5));
+    assert_eq!(devices.newest().count(), 2);
+    devices.clear(&device().domain);
+    devices.take(&[die("card0", "a", 300_000, 0.3), die("card1", "b", 900_000, 0.9)], &[], find);
+    assert!(devices.claims(&device().domain).is_some_and(|claims| claims.used(2, &mut weights)));
+    assert_eq!(weights[0], weights[1] / 3);
+    assert_eq!(devices.newest().count(), 2);
+}
+
 fn any_process() -> impl Strategy<Value = Process> {
-    (0..4_u8, any::<Option<u64>>(), any::<Option<u64>>())
-        .prop_map(|(owner, time, memory)| process(["", "a", "b", "c"][usize::from(owner)], time, memory))
+    (0..4_u8, any::<Option<u64>>(), any::<Option<u64>>(), 0..3_u8, any::<u32>()).prop_map(
+        |(owner, time, memory, kind, units)| Process {
+            unreported: match kind {
+                0 => UnreportedWork::No,
+                1 => UnreportedWork::Possible,
+                _ => UnreportedWork::Occupies(units),
+            },
+            ..process(["", "a", "b", "c"][usize::from(owner)], time, memory)
+        },
+    )
 }
 
 fn any_instance() -> impl Strategy<Value = Instance> {
-    (any::<u32>(), prop::option::of(any::<f64>()), prop::collection::vec(any_process(), 0..4))
-        .prop_map(|(slices, utilisation, processes)| part(slices, utilisation, processes))
+    let processes = prop::collection::vec(any_process(), 0..4);
+    (any::<u32>(), prop::option::of(any::<f64>()), processes, any::<u64>()).prop_map(
+        |(slices, utilisation, processes, unexplained)| Instance {
+            unexplained,
+            ..part(slices, utilisation, processes)
+        },
+    )
 }
 
 proptest! {

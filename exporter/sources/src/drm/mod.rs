@@ -3,22 +3,28 @@
 //! What the drivers have in common is here; what differs is in [`crate::amdgpu`], [`crate::i915`] and [`crate::xe`].
 //! <https://docs.kernel.org/hwmon/sysfs-interface.html>
 
+mod card;
 mod clients;
 mod fdinfo;
+mod kfd;
+mod nodes;
+mod package;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use noether_core::gpu::{Clock, Device, Gauges, Instance, Look as DeviceLook};
-use noether_core::reading::{Component, Domain, DomainReading, Moment, Place, Quality, Reading, Role};
-use noether_core::units::{Energy, Power};
+use noether_core::gpu::Look as DeviceLook;
+use noether_core::pci::PciAddress;
+use noether_core::reading::{DomainReading, Moment, Reading};
 
-use crate::file::{Unexpected, number};
+use crate::file::number;
 use crate::meter::{Look, Meter, Opened};
 use crate::{Error, Machine};
-use clients::Clients;
+use card::Card;
+use clients::{CardStates, Clients};
+use package::Board;
 
 /// What is particular to a driver. Files of `hwmon` lie in the hwmon folder, the others in the device's.
 pub(crate) struct Kind {
@@ -26,7 +32,7 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// Counters of energy, in µJ; the first that is there counts.
     pub(crate) energy: &'static [&'static str],
-    /// Power in µW, where there is no counter: now, and averaged.
+    /// Power in µW, where there is no counter: the first that can be read counts.
     pub(crate) power: &'static [&'static str],
     /// The limit in µW that holds, and the highest.
     pub(crate) limits: (&'static str, &'static str),
@@ -42,15 +48,18 @@ pub(crate) struct Kind {
     pub(crate) names: (&'static str, &'static str),
     /// Whether the figures are of the device alone. Those of a processor with graphics hold the processor's too.
     pub(crate) alone: fn(device: &Path, hwmon: &Path) -> bool,
+    /// Whether processes can compute past the DRM, by `/dev/kfd`, where fdinfo reports no time.
+    pub(crate) computes_apart: bool,
 }
 
 /// Opens the cards of a driver.
 pub(crate) fn open(machine: &Machine, kind: &'static Kind) -> Opened {
     let class = machine.sysfs.join("class/drm");
+    let clients = Clients::new(machine, kind.name, kind.computes_apart);
     let mut cards =
-        Cards { kind, class, cards: Vec::new(), clients: Clients::new(machine), looks: Vec::new() };
+        Cards { kind, class, cards: Vec::new(), clients, looks: Vec::new(), said: BTreeSet::new() };
     cards.rescan()?;
-    Ok((!cards.cards.is_empty()).then(|| Box::new(cards) as Box<dyn Meter>))
+    Ok(cards.cards.iter().any(Card::has_meter).then(|| Box::new(cards) as Box<dyn Meter>))
 }
 
 /// The cards of one driver.
@@ -60,33 +69,40 @@ struct Cards {
     cards: Vec<Card>,
     clients: Clients,
     looks: Vec<Arc<DeviceLook>>,
+    /// What the log has said of cards: each thing once.
+    said: BTreeSet<String>,
 }
 
-struct Card {
-    device: Arc<Device>,
-    folder: PathBuf,
-    hwmon: PathBuf,
-    /// The counter, or else the power.
-    file: PathBuf,
-    looked: Option<Moment>,
-}
+/// What one card gave.
+type Read = (Moment, Result<Reading, Error>);
 
 impl Meter for Cards {
     fn read(&mut self, look: &Look<'_>, readings: &mut Vec<DomainReading>, faults: &mut Vec<Error>) {
-        self.clients.read();
+        let states = self.cards.iter().filter_map(|card| Some((card.address?, card.is_suspended())));
+        let states: CardStates = states.collect();
+        self.clients.read(&states);
+        let mut reads: Vec<Read> = Vec::new();
         for card in &mut self.cards {
-            let result = card.energy();
-            let at = (look.now)();
+            let result = card.read();
+            reads.push(((look.now)(), result));
+        }
+        self.join_packages(&reads);
+        for (card, (at, result)) in self.cards.iter_mut().zip(reads) {
+            let device = card.look(self.kind, at, &mut self.clients);
+            let result = result.and_then(|reading| card.believe(reading, &device));
+            self.looks.push(Arc::new(device));
+            if card.is_joined() || !card.has_meter() {
+                continue;
+            }
             let reading = result.map_err(|error| {
                 let fault = error.fault();
                 faults.push(error);
                 fault
             });
-            if reading.is_ok() {
-                self.looks.push(Arc::new(card.look(self.kind, at, &mut self.clients)));
-            }
             readings.push(DomainReading { domain: Arc::clone(&card.device.domain), at, reading });
         }
+        self.clients.forget();
+        self.explain();
     }
 
     fn looks(&mut self) -> Vec<Arc<DeviceLook>> {
@@ -95,14 +111,17 @@ impl Meter for Cards {
 
     fn rescan(&mut self) -> Result<(), Error> {
         let mut found = Vec::new();
-        for name in names(&self.class) {
-            let folder = self.class.join(&name).join("device");
-            let Some(hwmon) = hwmon(&folder, self.kind.name) else { continue };
-            let index = u32::try_from(found.len()).unwrap_or(u32::MAX);
-            let Some(card) = Card::new(self.kind, &name, index, folder, hwmon) else { continue };
-            let known = self.cards.iter_mut().find(|known| known.device == card.device);
-            let looked = known.and_then(|known| known.looked);
-            found.push(Card { looked, ..card });
+        for number in nodes::numbered(&self.class, "card") {
+            let Some(card) = Card::new(self.kind, &self.class, &format!("card{number}")) else { continue };
+            let known = self.cards.iter().position(|known| known.is_same(&card));
+            found.push(known.map_or(card, |known| self.cards.swap_remove(known)));
+        }
+        let boards: Vec<Board> =
+            found.iter().filter(|card| card.has_meter()).map(|card| card.board.clone()).collect();
+        // Without a meter, and of no package with one: graphics inside a processor.
+        found.retain(|card| card.has_meter() || boards.iter().any(|board| board.may_join(&card.board)));
+        for (index, card) in (0..).zip(&mut found) {
+            card.settle(self.kind, index);
         }
         self.cards = found;
         self.clients.scan();
@@ -110,13 +129,70 @@ impl Meter for Cards {
     }
 }
 
-/// `card0`, `card1`, …; connectors are called `card0-DP-1`.
-fn names(class: &Path) -> Vec<String> {
-    let entries = fs::read_dir(class).into_iter().flatten().flatten();
-    let mut numbers: Vec<u32> =
-        entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("card")?.parse().ok()).collect();
-    numbers.sort_unstable();
-    numbers.into_iter().map(|number| format!("card{number}")).collect()
+impl Cards {
+    /// Joins the cards that show no power of their own to the card whose meter counts them too.
+    fn join_packages(&mut self, reads: &[Read]) {
+        let lacks = |(card, (_, result)): (&Card, &Read)| match card.is_suspended() {
+            true => card.is_joined() && card.lacks_power(None),
+            false => card.lacks_power(result.as_ref().ok()),
+        };
+        let lacking: Vec<bool> = self.cards.iter().zip(reads).map(lacks).collect();
+        let mut joined: Vec<usize> = vec![0; self.cards.len()];
+        for (place, lacks) in lacking.into_iter().enumerate() {
+            let Some(board) = self.cards.get(place).filter(|_| lacks).map(|card| card.board.clone()) else {
+                if let Some(card) = self.cards.get_mut(place) {
+                    card.join(None);
+                }
+                continue;
+            };
+            let measuring = self.cards.iter().zip(&joined).enumerate();
+            let measuring = measuring.filter(|(_, (card, _))| card.measures());
+            let meter =
+                package::meter_of(&board, measuring.map(|(at, (card, joined))| (at, &card.board, *joined)));
+            let domain = meter.and_then(|at| self.cards.get(at)).map(|card| Arc::clone(&card.device.domain));
+            if let Some(count) = meter.and_then(|at| joined.get_mut(at)) {
+                *count += 1;
+            }
+            if let Some(card) = self.cards.get_mut(place) {
+                card.join(domain.as_ref());
+            }
+        }
+    }
+
+    /// Says in the log, once, what changes the meaning of figures.
+    fn explain(&mut self) {
+        let mut lines = Vec::new();
+        for card in &self.cards {
+            let device = &card.device;
+            let name = format!("meter {}: {} ({})", self.kind.name, device.gpu, device.pci);
+            if card.is_suspended() {
+                lines.push(format!(
+                    "{name} is suspended to save power: it is not read, which would resume it, and counts as 0 W"
+                ));
+            }
+            if card.is_joined() {
+                lines.push(format!(
+                    "{name} shows no power of its own: that of {} counts for both, and is split by the use of both",
+                    device.domain.name
+                ));
+            }
+            if card.dated {
+                lines.push(format!(
+                    "{name}: this kernel reports no times of processes on it (Linux before 5.19): its energy is split by memory"
+                ));
+            } else if card.unreported {
+                lines.push(format!(
+                    "{name}: the kernel reports no times of some processes on it (compute by /dev/kfd): the busy time \
+                     that the others' times do not explain is split among those by compute units or memory"
+                ));
+            }
+        }
+        for line in lines {
+            if self.said.insert(line.clone()) {
+                tracing::info!("{line}");
+            }
+        }
+    }
 }
 
 /// The hwmon folder of the driver itself: i915 has one for each of a device's tiles besides.
@@ -127,98 +203,10 @@ fn hwmon(device: &Path, driver: &str) -> Option<PathBuf> {
         .find(|folder| text(&folder.join("name")).is_some_and(|name| name == driver))
 }
 
-impl Card {
-    /// `None` where it shows neither energy nor power.
-    fn new(kind: &Kind, name: &str, index: u32, folder: PathBuf, hwmon: PathBuf) -> Option<Self> {
-        let there = |files: &[&str]| files.iter().map(|file| hwmon.join(file)).find(|path| path.exists());
-        let counter = there(kind.energy);
-        let quality = if counter.is_some() { Quality::Measured } else { Quality::Integrated };
-        let file = counter.or_else(|| there(kind.power))?;
-        let pci = slot(&folder).unwrap_or_default();
-        let domain = Domain {
-            meter: kind.name,
-            name: name.into(),
-            component: Component::Gpu,
-            role: if (kind.alone)(&folder, &hwmon) { Role::Part } else { Role::Nested },
-            place: Place { device: Some(place(&pci).unwrap_or(index)), ..Place::default() },
-            quality,
-            max_power: figure(&hwmon.join(kind.limits.1))
-                .filter(|limit| *limit > 0)
-                .map(Power::from_microwatts),
-            may_mirror: false,
-        };
-        let device = Device {
-            domain: Arc::new(domain),
-            gpu: name.into(),
-            index,
-            uuid: text(&folder.join(kind.names.0)).unwrap_or_else(|| pci.clone()).into(),
-            model: text(&folder.join(kind.names.1)).unwrap_or_else(|| ids(&folder)).into(),
-            driver: kind.name.into(),
-            pci: pci.into(),
-            // Its files in /dev/dri are numbered across drivers, and are called by its name.
-            minor: None,
-        };
-        Some(Self { device: Arc::new(device), folder, hwmon, file, looked: None })
-    }
-
-    fn energy(&self) -> Result<Reading, Error> {
-        let measured = self.device.domain.quality == Quality::Measured;
-        if !measured && self.sleeps() {
-            return Ok(Reading::Power(Power::ZERO));
-        }
-        let content = fs::read(&self.file).map_err(|error| Error::io(&self.file, error))?;
-        let unexpected = || Unexpected { expected: "a number", found: &content }.at(&self.file);
-        let figure = number(&content).ok_or_else(unexpected)?;
-        Ok(match measured {
-            true => Reading::Total(Energy::from_microjoules(figure)),
-            false => Reading::Power(Power::from_microwatts(figure)),
-        })
-    }
-
-    /// Whether the kernel has switched it off: to ask it for its power would wake it.
-    /// <https://docs.kernel.org/power/runtime_pm.html>
-    fn sleeps(&self) -> bool {
-        text(&self.folder.join("power/runtime_status")).is_some_and(|status| status == "suspended")
-    }
-
-    fn look(&mut self, kind: &Kind, at: Moment, clients: &mut Clients) -> DeviceLook {
-        let time = self.looked.map_or(Duration::from_secs(1), |before| at.since(before));
-        self.looked = Some(at);
-        let passed = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let instance =
-            Instance { slices: 1, processes: clients.of(&self.device.pci, passed), ..Instance::default() };
-        DeviceLook {
-            device: Arc::clone(&self.device),
-            at,
-            time,
-            gauges: if self.sleeps() { Gauges::default() } else { self.gauges(kind) },
-            slices: 0,
-            instances: vec![instance],
-            clock: Clock::Engines,
-        }
-    }
-
-    fn gauges(&self, kind: &Kind) -> Gauges {
-        let hwmon = |file: &str| figure(&self.hwmon.join(file));
-        let device = |file: &str| figure(&self.folder.join(file));
-        let percent = |file: &str| device(file).map(|percent| percent as f64 / 100.0);
-        let power = |file: &str| hwmon(file).map(Power::from_microwatts);
-        Gauges {
-            power: power("power1_input").or_else(|| power("power1_average")),
-            average_power: power("power1_average"),
-            power_limit: power(kind.limits.0),
-            utilisation: percent(kind.busy.0),
-            memory_utilisation: percent(kind.busy.1),
-            memory: device(kind.memory.0).zip(device(kind.memory.1)),
-            temperature: kind
-                .temperature
-                .iter()
-                .find_map(|file| hwmon(file))
-                .map(|milli| milli as f64 / 1000.0),
-            clock: hwmon(kind.clocks.0),
-            memory_clock: hwmon(kind.clocks.1),
-        }
-    }
+/// The entries of a folder whose names are numbers.
+fn numbers(folder: &Path) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// A file's text; `None` where there is none.
@@ -232,24 +220,15 @@ fn figure(path: &Path) -> Option<u64> {
     number(&fs::read(path).ok()?)
 }
 
-/// The PCI address, from `uevent`.
-fn slot(device: &Path) -> Option<String> {
+/// The PCI address.
+fn slot(device: &Path) -> Option<PciAddress> {
+    PciAddress::parse(&entry(device, "PCI_SLOT_NAME")?)
+}
+
+/// An entry of a device's `uevent`.
+fn entry(device: &Path, key: &str) -> Option<String> {
     let content = text(&device.join("uevent"))?;
-    content.lines().find_map(|line| line.strip_prefix("PCI_SLOT_NAME=")).map(str::to_owned)
-}
-
-/// Vendor and device as numbers, where no name is to be had.
-fn ids(device: &Path) -> String {
-    let id = |file: &str| text(&device.join(file)).unwrap_or_default();
-    format!("{}:{}", id("vendor").trim_start_matches("0x"), id("device").trim_start_matches("0x"))
-}
-
-/// `0000:03:00.0` in 32 bits.
-fn place(pci: &str) -> Option<u32> {
-    let mut parts = pci.split([':', '.']).map(|part| u32::from_str_radix(part, 16).ok());
-    let mut part = || parts.next().flatten();
-    let (domain, bus, device, function) = (part()?, part()?, part()?, part()?);
-    Some((domain & 0xffff) << 16 | (bus & 0xff) << 8 | (device & 0x1f) << 3 | (function & 7))
+    content.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noether_core::gpu::{Clock, Device, Gauges, Instance, Look, Process};
-use noether_core::reading::{Component, Domain, Moment, Place, Quality, Reading, Role};
+use noether_core::pci::PciAddress;
+use noether_core::reading::{Component, DeviceLocation, Domain, Moment, Place, Quality, Reading, Role};
 use noether_core::units::{Energy, Power};
 use nvml_wrapper::enum_wrappers::device::{Clock as ClockKind, TemperatureSensor};
 use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
@@ -48,7 +49,7 @@ struct Profile {
 impl Gpu {
     /// The GPU of a handle. `number` is its name as long as the exporter runs, `index` its place at present.
     pub(super) fn new(handle: &Handle<'_>, uuid: &str, number: u32, index: u32, driver: &str) -> Self {
-        let pci = handle.pci_info().ok();
+        let address = handle.pci_info().ok().and_then(|pci| PciAddress::parse(&pci.bus_id));
         // Volta and later count energy; the others only tell their power.
         let counts = !matches!(
             handle.total_energy_consumption(),
@@ -61,7 +62,9 @@ impl Gpu {
             component: Component::Gpu,
             role: Role::Part,
             place: Place {
-                device: pci.as_ref().map_or(Some(number), |pci| Some(place(pci.domain, pci.bus, pci.device))),
+                device: Some(
+                    address.map_or(DeviceLocation::Numbered(super::PROBE.name, number), DeviceLocation::Pci),
+                ),
                 ..Place::default()
             },
             quality: if counts { Quality::Measured } else { Quality::Integrated },
@@ -75,7 +78,7 @@ impl Gpu {
             uuid: uuid.into(),
             model: handle.name().unwrap_or_default().into(),
             driver: driver.into(),
-            pci: pci.map(|pci| address(&pci.bus_id)).unwrap_or_default().into(),
+            pci: address.map(|address| address.to_string()).unwrap_or_default().into(),
             minor: handle.minor_number().ok(),
         };
         Self {
@@ -160,6 +163,7 @@ impl Gpu {
             owner: owners.of(pid),
             time: times.as_ref().map(|times| times.get(&pid).copied().unwrap_or(0)),
             memory,
+            ..Process::default()
         };
         Instance { slices: 1, processes: processes.into_iter().map(process).collect(), ..Instance::default() }
     }
@@ -177,7 +181,7 @@ impl Gpu {
             let running = part.running_compute_processes().unwrap_or_default();
             profile.number = profile.number.or(running.iter().find_map(|process| process.gpu_instance_id));
             let processes = merged(running.into_iter());
-            let process = |(pid, memory)| Process { owner: owners.of(pid), time: None, memory };
+            let process = |(pid, memory)| Process { owner: owners.of(pid), memory, ..Process::default() };
             instances.push(Instance {
                 uuid: Arc::clone(&uuid),
                 profile: Arc::clone(&profile.name),
@@ -185,6 +189,7 @@ impl Gpu {
                 utilisation: None,
                 memory: part.memory_info().ok().map(|memory| (memory.used, memory.total)),
                 processes: processes.into_iter().map(process).collect(),
+                ..Instance::default()
             });
             profiles.insert(uuid, profile);
         }
@@ -240,35 +245,10 @@ fn gauges(handle: &Handle<'_>) -> Gauges {
         temperature: handle.temperature(TemperatureSensor::Gpu).ok().map(f64::from),
         clock: hertz(ClockKind::SM),
         memory_clock: hertz(ClockKind::Memory),
+        suspended: false,
     }
 }
 
 fn milliwatts(power: u32) -> Power {
     Power::from_microwatts(u64::from(power) * 1000)
-}
-
-/// A PCI address in 32 bits; GPUs are function 0.
-fn place(domain: u32, bus: u32, device: u32) -> u32 {
-    (domain & 0xffff) << 16 | (bus & 0xff) << 8 | (device & 0x1f) << 3
-}
-
-/// As the kernel spells it: `0000:17:00.0` for NVML's `00000000:17:00.0`.
-fn address(bus_id: &str) -> String {
-    let address = bus_id.to_ascii_lowercase();
-    match address.split_once(':') {
-        Some((domain, rest)) if domain.len() == 8 => format!("{}:{rest}", domain.get(4..).unwrap_or(domain)),
-        _ => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_spelt_as_the_kernel_does() {
-        assert_eq!(address("00000000:3B:00.0"), "0000:3b:00.0");
-        assert_eq!(address("0000:3B:00.0"), "0000:3b:00.0");
-        assert_eq!(place(1, 0x3b, 0), 0x0001_3b00);
-    }
 }

@@ -274,6 +274,7 @@ impl<'a> Exporter<'a> {
                 temperature: Some((31.0 + watts / 6.0).round()),
                 clock: Some(if busy > 0.0 { 1_410_000_000 } else { 210_000_000 }),
                 memory_clock: Some(1_593_000_000),
+                suspended: false,
             };
             let instance = |place: u32, profile: &str, slices, all: u64| Instance {
                 uuid: format!("MIG-{place}a9b8c7d-0000-5000-8000-00000000000{place}").into(),

@@ -12,6 +12,7 @@
 //!   (<https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md>).
 
 use noether_core::gpu::Name;
+use noether_core::pci::PciAddress;
 
 use super::answer::Claimed;
 
@@ -122,11 +123,7 @@ fn card(name: &str) -> Option<Name> {
 
 /// `0000:03:00.0`
 fn address(text: &str) -> Option<Name> {
-    let text = text.to_ascii_lowercase();
-    let parts: Vec<&str> = text.split([':', '.']).collect();
-    let hexadecimal = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let lengths: Vec<usize> = parts.iter().filter(|part| hexadecimal(part)).map(|part| part.len()).collect();
-    (lengths == [4, 2, 2, 1]).then(|| Name::Pci(text.into()))
+    PciAddress::parse(text).map(|address| Name::Pci(address.to_string().into()))
 }
 
 /// Whether it is the id of a GPU or of an instance.
