@@ -1,10 +1,14 @@
 //! The command `doctor`: what was found, what not, why, and what mends it.
 
+mod devices;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 
+use noether_core::gpu::Look;
 use noether_core::granularity::Granularity;
 use noether_core::reading::{Component, DomainReading, Quality, Role};
 use noether_core::workload::{Family, Workload};
@@ -108,7 +112,9 @@ fn meters(machine: &Machine, settings: &Settings) -> (Vec<Finding>, bool) {
             },
             Some(slot) => {
                 let errors = faults.iter().filter(|(probe, _)| probe.name == *name).map(|(_, error)| error);
-                meter(slot, *switch, &meters.readings, errors, (machine, stands_by))
+                let mut finding = meter(slot, *switch, &meters.readings, errors, (machine, stands_by));
+                remark_on_devices(&mut finding, &meters.looks);
+                finding
             }
         });
     }
@@ -154,6 +160,19 @@ fn meter<'a>(
             finding(State::Failed, format!("found {}, but it cannot be read: {why}", names(&bad)), mend())
         }
         (true, true) => finding(State::Failed, format!("found, but has nothing to read: {why}"), mend()),
+    }
+}
+
+/// Adds what changes the meaning of a meter's figures.
+fn remark_on_devices(finding: &mut Finding, looks: &[Arc<Look>]) {
+    let of_meter = looks.iter().filter(|look| look.device.domain.meter == finding.name);
+    let remarks = devices::remarks(&of_meter.map(|look| &**look).collect::<Vec<_>>());
+    for remark in &remarks.said {
+        finding.detail.push_str("; ");
+        finding.detail.push_str(remark);
+    }
+    if let (Some(fix), State::Ok) = (remarks.fix, finding.state) {
+        (finding.state, finding.mend) = (State::Warning, Some(fix.to_owned()));
     }
 }
 
