@@ -18,6 +18,7 @@ mod containerd;
 mod dashboards;
 mod docs;
 mod doctor;
+mod drm;
 mod examples;
 mod golden;
 mod gpu;
