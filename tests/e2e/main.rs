@@ -26,6 +26,7 @@ mod holders;
 mod http;
 mod image;
 mod least_privilege;
+mod meters;
 mod otlp;
 mod pods;
 mod prometheus;

@@ -5,9 +5,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use noether_core::reading::Moment;
 use rustix::time::{ClockId, clock_gettime};
 
-/// The present instant. `CLOCK_BOOTTIME` goes on while the machine is asleep, so that a counter's interval is known.
+/// So often are the two clocks read again where something came between them.
+const TRIES: usize = 4;
+/// Two readings of a clock this near have had nothing between them.
+const NEAR: Duration = Duration::from_micros(100);
+
+/// The present instant, with and without the time that the machine was asleep.
 pub fn now() -> Moment {
-    Moment::from_boot(duration(ClockId::Boottime))
+    let mut awake = duration(ClockId::Monotonic);
+    for _ in 0..TRIES {
+        let (boot, after) = (duration(ClockId::Boottime), duration(ClockId::Monotonic));
+        if after.saturating_sub(awake) <= NEAR {
+            return Moment::new(boot, awake);
+        }
+        awake = after;
+    }
+    // A machine so busy that it cannot do this is not asleep; what is off by less than a sleep counts as none.
+    Moment::new(duration(ClockId::Boottime), awake)
 }
 
 /// The present time since 1970, for timestamps only.

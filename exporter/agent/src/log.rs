@@ -18,7 +18,7 @@ use crate::settings::{Format, LogLevel};
 /// So many faults are told apart at once; beyond, the log would be no help.
 const MOST: usize = 1000;
 /// A fault that has not come for this long is over: several rescans, so that one that only a rescan meets goes on.
-const QUIET: Duration = Duration::from_secs(30);
+const QUIET: Duration = Duration::from_secs(20);
 
 /// Starts logging, as `--log.format` and `--log.level` say.
 pub fn start(format: Format, level: LogLevel) {

@@ -1,6 +1,9 @@
 //! What the log says of meters that cannot be read: one line per cause and tick, one remedy per meter.
 
-use noether_core::reading::{Fault, Moment};
+use std::sync::Arc;
+
+use noether_core::counter::{Doubt, LeftOut};
+use noether_core::reading::{Domain, Fault, Moment};
 use noether_sources::Error;
 use noether_sources::meter::Probe;
 
@@ -22,6 +25,37 @@ pub fn log(once: &mut Once, now: Moment, faults: Vec<(&'static Probe, Error)>) {
         let remedied = fault == Fault::Permission && once.begins_quietly(now, remedy_key);
         tracing::warn!("{}", text(&line, remedied));
     }
+}
+
+/// Logs the steps of counters that this tick did not count: one line per domain and reason until it is over.
+pub fn log_left_out(once: &mut Once, now: Moment, left_out: &[(Arc<Domain>, LeftOut)]) {
+    for (domain, what) in left_out {
+        let cause = format!("meter {}: {}: {}", domain.meter, domain.name, what.doubt.label());
+        once.warn(now, cause, &left_out_text(domain, what));
+    }
+}
+
+fn left_out_text(domain: &Domain, what: &LeftOut) -> String {
+    let (seconds, watts) = (what.time.as_secs_f64(), what.bound.watts());
+    let seen = match (what.values, what.doubt) {
+        (Some((from, to)), Doubt::Fall) => {
+            format!(
+                "fell from {from} J to {to} J in {seconds:.3} s, and no wrap at up to {watts} W explains that"
+            )
+        }
+        (Some((from, to)), Doubt::Jump) => {
+            format!(
+                "rose from {from} J to {to} J in {seconds:.3} s, which no such domain draws ({watts} W at most)"
+            )
+        }
+        (Some((from, to)), Doubt::Ambiguous) => format!(
+            "went from {from} J to {to} J in {seconds:.0} s, in which it may have wrapped more than once at {watts} W"
+        ),
+        (None, Doubt::Jump) => format!("shows more power than any such domain draws ({watts} W)"),
+        (None, _) => "shows a counter instead of power".to_owned(),
+    };
+    let (meter, name, reason) = (domain.meter, &domain.name, what.doubt.label());
+    format!("meter {meter}: {name} {seen}: the step is left out (reason {reason})")
 }
 
 fn begun(once: &mut Once, now: Moment, faults: Vec<(&'static Probe, Error)>) -> Vec<Line> {
@@ -85,6 +119,40 @@ mod tests {
         for second in 1..31 {
             assert!(begun(&mut once, at(second), value(second)).is_empty());
         }
+    }
+
+    #[test]
+    fn a_step_that_is_left_out_is_said_with_its_figures() {
+        use noether_core::plausible::Bounds;
+        use noether_core::reading::{Component, Place, Quality, Reading, Role};
+        use noether_core::units::Energy;
+        let domain = Arc::new(Domain {
+            meter: "rapl",
+            name: "package-0".into(),
+            component: Component::Cpu,
+            role: Role::Part,
+            place: Place::default(),
+            quality: Quality::Measured,
+            max_power: None,
+            may_mirror: false,
+        });
+        let mut counter = noether_core::counter::Counter::default();
+        let mut step = |second, joules| {
+            let reading = Reading::Total(Energy::from_joules(joules));
+            match counter.advance(at(second), reading, &Bounds::of(&domain)) {
+                noether_core::counter::Step::Reset(left_out) => Some(left_out_text(&domain, &left_out)),
+                _ => None,
+            }
+        };
+        assert_eq!(step(0, 1000.0), None);
+        assert_eq!(
+            step(1, 90_000.0).as_deref(),
+            Some(
+                "meter rapl: package-0 rose from 1000.000000 J to 90000.000000 J in 1.000 s, which no such domain \
+                 draws (3000 W at most): the step is left out (reason jump)"
+            )
+        );
+        assert!(step(2, 7.0).is_some_and(|text| text.contains("fell from 90000.000000 J to 7.000000 J")));
     }
 
     #[test]

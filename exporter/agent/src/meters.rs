@@ -6,7 +6,7 @@ use std::time::Duration;
 use noether_core::gpu;
 use noether_core::reading::{Component, DomainReading, Moment, Role};
 use noether_core::vitals::{Histogram, SourceRow};
-use noether_sources::meter::{Look, METERS, Meter, Probe};
+use noether_sources::meter::{Longest, Look, METERS, Meter, Probe};
 use noether_sources::stat::CpuTimes;
 use noether_sources::{Error, Machine};
 
@@ -130,6 +130,15 @@ impl Meters {
         let dram =
             |one: &DomainReading| one.domain.component == Component::Dram && one.domain.role == Role::Part;
         self.readings.iter().any(|one| dram(one) && one.reading.is_ok())
+    }
+
+    /// The longest time between two readings in which none of the counters can wrap unseen.
+    pub fn longest_interval(&self) -> Option<Longest> {
+        let here = |slot: &Slot| match &slot.source {
+            Source::Here(Some(meter)) => meter.longest_interval(),
+            Source::Here(None) | Source::Thread(_) => None,
+        };
+        self.slots.iter().filter_map(here).min_by_key(|longest| longest.interval)
     }
 
     /// What they tell of themselves.

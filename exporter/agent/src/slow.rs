@@ -15,6 +15,9 @@ use crate::clock;
 
 /// How often the meter and its domains are looked for anew.
 const RESCAN: Duration = Duration::from_secs(10);
+/// How far apart its readings lie at most: a power that is read seldom says little of the time between, and NVML keeps
+/// samples of processes for a while only.
+const LONGEST_PACE: Duration = Duration::from_secs(15);
 /// So many readings wait at most for a tick that does not come; beyond, the oldest go. Totals lose nothing by that.
 const MOST: usize = 4096;
 
@@ -58,6 +61,7 @@ impl Slow {
     /// Starts the thread. It ends with the process.
     pub fn start(probe: &'static Probe, machine: Machine, pace: Duration, absent: &Arc<Absent>) -> Self {
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let pace = pace.min(LONGEST_PACE);
         let (shared, absent) = (Arc::clone(&mailbox), Arc::clone(absent));
         let run = move || Reader { probe, machine, meter: None, mailbox: shared }.run(pace, &absent);
         if let Err(error) = thread::Builder::new().name(probe.name.into()).spawn(run) {

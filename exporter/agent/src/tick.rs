@@ -93,6 +93,8 @@ pub struct Crank {
     once: Once,
     generation: Generation,
     missed: u64,
+    /// The time between two ticks: the one that is set, or the longest in which no counter can wrap unseen.
+    interval: Duration,
     /// When the meters were last read.
     read: Moment,
     rescanned: Moment,
@@ -125,6 +127,7 @@ impl Crank {
             once,
             generation: Generation::default(),
             missed: 0,
+            interval: settings.sample_interval,
             read: clock::now(),
             rescanned: clock::now(),
             stages: ["read", "account", "publish"].map(|stage| (stage, Histogram::default())),
@@ -134,6 +137,7 @@ impl Crank {
             machine,
             settings,
         };
+        crank.limit_interval();
         crank.open_cgroups();
         crank
     }
@@ -151,12 +155,11 @@ impl Crank {
 
     /// Ticks for ever. After a late tick, the ticks that are over are left out; their energy is in the next.
     pub fn run(mut self, published: &Published, audience: &dyn Audience) {
-        let interval = self.settings.sample_interval;
         let mut due = clock::now();
         loop {
             self.turn(published, audience);
             let missed;
-            (due, missed) = next(due, interval, self.read, clock::now());
+            (due, missed) = next(due, self.interval, self.read, clock::now());
             self.missed += u64::from(missed);
             self.wait(due.since(clock::now()));
         }
@@ -197,6 +200,7 @@ impl Crank {
             holdings: self.holders.holdings(),
         };
         self.node.advance(&sample, &names, &publication, &mut page.snapshot);
+        meter_log::log_left_out(once, at, self.node.left_out());
         faults.iter().for_each(|error| once.error(at, error));
         if page.snapshot.folded > 0 {
             let max = self.settings.max_workloads;
@@ -205,7 +209,7 @@ impl Crank {
             );
             once.warn(at, "more workloads than --workload.max".into(), &text);
         }
-        once.settle(at, self.settings.sample_interval);
+        once.settle(at, self.interval);
         if let Some(tree) = &self.cgroups.source {
             self.jobs.ask(at, |id| tree.pids(id));
             self.holders.ask(gpus, at, |id| tree.pids(id), |id| tree.path_below(id));
@@ -251,12 +255,28 @@ impl Crank {
         let mut troubles = Vec::new();
         self.meters.rescan(&self.machine, &mut troubles);
         troubles.iter().for_each(|error| self.once.error(now, error));
+        self.limit_interval();
         self.stat.source.rescan();
         self.meminfo.source.rescan();
         if self.cgroups.source.is_none() {
             self.open_cgroups();
         }
         self.process.recount();
+    }
+
+    /// Keeps the interval short enough for the counters that are there now.
+    fn limit_interval(&mut self) {
+        let wanted = self.settings.sample_interval;
+        let longest = self.meters.longest_interval();
+        let interval = longest.as_ref().map_or(wanted, |longest| wanted.min(longest.interval));
+        if let Some(longest) =
+            longest.filter(|longest| interval < wanted && longest.interval != self.interval)
+        {
+            tracing::warn!(
+                "--sample.interval={wanted:?} is too long: {longest}; the meters are read every {interval:?}"
+            );
+        }
+        self.interval = interval;
     }
 
     fn open_cgroups(&mut self) {

@@ -2,9 +2,10 @@
 
 use alloc::sync::Arc;
 
-use crate::counter::{Counter, Doubt, Step};
+use crate::counter::{Counter, LeftOut, Step};
 use crate::granularity::Granularity;
 use crate::ledger::Hold;
+use crate::plausible::Bounds;
 use crate::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Reading, Role};
 use crate::units::{Energy, Power};
 use crate::usage::Base;
@@ -50,6 +51,8 @@ pub struct OpenInterval {
     pub energy: Energy,
     /// Whether a reset fell into it: then its power says nothing about the idle floor.
     pub doubtful: bool,
+    /// Whether the machine slept in it: then its power is not that of a machine at rest.
+    pub slept: bool,
 }
 
 /// Whether a die repeats the counter of its socket's first die.
@@ -90,8 +93,8 @@ impl DomainState {
         self.fresh = false;
     }
 
-    /// Takes a reading; tells what made it a reset, if it was one.
-    pub fn take(&mut self, reading: &DomainReading) -> Result<Option<Doubt>, Fault> {
+    /// Takes a reading; tells which step it left out, if it did.
+    pub fn take(&mut self, reading: &DomainReading) -> Result<Option<LeftOut>, Fault> {
         self.domain = Arc::clone(&reading.domain);
         let value = match reading.reading {
             Ok(value) => value,
@@ -107,24 +110,28 @@ impl DomainState {
         };
         let before = self.counter.last();
         self.pace = before.map_or(self.pace, |before| reading.at.since(before));
-        let step = self.counter.advance(reading.at, value, self.domain.max_power);
+        let step = self.counter.advance(reading.at, value, &Bounds::of(&self.domain));
         let gain = step.energy();
         let shown_before = self.granularity.floor(self.total);
         self.total += gain;
         let shown = self.granularity.floor(self.total).checked_sub(shown_before).unwrap_or_default();
-        let mut doubt = None;
+        let mut left_out = None;
         match step {
             Step::First => {}
-            Step::Advanced(_) | Step::Wrapped(_) => {
+            Step::Advanced(_) | Step::Wrapped(_) | Step::Restarted(_) | Step::Returned(_) => {
                 self.power = before.map(|before| shown.over(reading.at.since(before)));
             }
-            Step::Reset(why) => (doubt, self.power) = (Some(why), None),
+            Step::Held => self.power = None,
+            Step::Reset(what) => (left_out, self.power) = (Some(what), None),
         }
         if let Some(feed) = &mut self.feed {
             feed.energy += gain;
-            feed.doubtful |= doubt.is_some();
+            feed.doubtful |= left_out.is_some();
+            // Nothing of it was lost after all.
+            feed.doubtful &= !matches!(step, Step::Returned(_));
+            feed.slept |= before.is_some_and(|before| reading.at.slept_since(before));
         }
-        Ok(doubt)
+        Ok(left_out)
     }
 
     /// After a tick's readings: a domain that nobody reads any more is gone. Slow meters have no reading at most ticks.
@@ -167,8 +174,8 @@ impl DomainState {
     }
 
     /// Whether its interval can be closed now.
-    pub const fn closes(&self) -> bool {
-        self.fresh && matches!(self.mirror, Mirror::Unknown | Mirror::No)
+    pub fn closes(&self) -> bool {
+        self.fresh && !self.counter.keeps_open() && matches!(self.mirror, Mirror::Unknown | Mirror::No)
     }
 
     /// Whether ended workloads have to wait for its interval to close: not for one that may stay open for long.

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod metric;
 pub mod node;
 pub mod pci;
+pub mod plausible;
 pub mod reading;
 pub mod roster;
 pub mod sample;

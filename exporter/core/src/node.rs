@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::attribution::{Attribution, IdlePolicy, Interval};
-use crate::counter::Doubt;
+use crate::counter::{Doubt, LeftOut};
 use crate::domain::{DomainState, OpenInterval};
 use crate::gpu::{Devices, Method};
 use crate::granularity::Granularity;
@@ -59,6 +59,7 @@ pub struct Node {
     /// By how much the components exceeded the whole-node meter so far.
     deficit: Energy,
     errors: BTreeMap<(&'static str, &'static str), u64>,
+    left_out: Vec<(Arc<Domain>, LeftOut)>,
 }
 
 impl Node {
@@ -84,6 +85,7 @@ impl Node {
             beside_whole: Energy::ZERO,
             deficit: Energy::ZERO,
             errors: BTreeMap::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -114,6 +116,11 @@ impl Node {
         self.show(publication, snapshot);
     }
 
+    /// The steps of counters that the last tick did not count.
+    pub fn left_out(&self) -> &[(Arc<Domain>, LeftOut)] {
+        &self.left_out
+    }
+
     fn use_up(&mut self, sample: &Sample<'_>, names: &dyn Names) {
         let interval = self.last.map(|last| sample.at.since(last));
         self.hierarchy.advance(sample.cgroups, interval.unwrap_or_default());
@@ -141,12 +148,16 @@ impl Node {
 
     fn take_readings(&mut self, readings: &[DomainReading], now: Moment) {
         self.domains.iter_mut().for_each(DomainState::begin_tick);
+        self.left_out.clear();
         for reading in readings {
             let place = self.place_of(&reading.domain);
             let Some(state) = self.domains.get_mut(place) else { continue };
             let error = match state.take(reading) {
                 Ok(None) => continue,
-                Ok(Some(doubt)) => doubt.label(),
+                Ok(Some(left_out)) => {
+                    self.left_out.push((Arc::clone(&state.domain), left_out));
+                    left_out.doubt.label()
+                }
                 Err(fault) => fault.label(),
             };
             *self.errors.entry((reading.domain.meter, error)).or_default() += 1;
@@ -218,7 +229,8 @@ impl Node {
     /// Shows the floor an interval in which all of the component was read without doubt.
     fn observe(&mut self, component: Component, whole: Energy, complete: bool, now: Moment) {
         let feeds = || self.domains.iter().filter(|one| one.domain.component == component);
-        let certain = feeds().filter_map(|state| state.feed.as_ref()).all(|feed| !feed.doubtful);
+        let certain =
+            feeds().filter_map(|state| state.feed.as_ref()).all(|feed| !feed.doubtful && !feed.slept);
         let oldest =
             feeds().filter_map(|state| state.feed.as_ref()).map(|feed| &feed.base).min_by_key(|base| base.at);
         let utilisation = |base| match component {
@@ -236,7 +248,7 @@ impl Node {
     /// What the whole-node meter has beyond the components is `other`; a deficit is carried on.
     fn close_whole(&mut self) {
         let is_whole = |state: &&mut DomainState| state.domain.role == Role::Whole && state.feed.is_some();
-        let Some(state) = self.domains.iter_mut().find(is_whole).filter(|state| state.fresh()) else {
+        let Some(state) = self.domains.iter_mut().find(is_whole).filter(|state| state.closes()) else {
             return;
         };
         let at = state.read_at();
@@ -299,7 +311,7 @@ impl Node {
             state.feed = None;
         } else if state.feed.is_none() && state.fresh() {
             let base = self.usage.base(state.read_at());
-            state.feed = Some(OpenInterval { base, energy: Energy::ZERO, doubtful: false });
+            state.feed = Some(OpenInterval { base, energy: Energy::ZERO, doubtful: false, slept: false });
             self.ledger.meter(state.domain.component);
         }
     }
@@ -386,7 +398,7 @@ impl Node {
 impl OpenInterval {
     fn restart(&mut self, usage: &Usage, at: Moment) {
         usage.rebase(&mut self.base, at);
-        (self.energy, self.doubtful) = (Energy::ZERO, false);
+        (self.energy, self.doubtful, self.slept) = (Energy::ZERO, false, false);
     }
 }
 

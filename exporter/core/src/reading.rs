@@ -7,26 +7,55 @@ use core::time::Duration;
 use crate::pci::PciAddress;
 use crate::units::{Energy, Power};
 
-/// An instant on a monotonic clock that also counts the time asleep (`CLOCK_BOOTTIME`).
+/// An instant, on two monotonic clocks: one that counts the time asleep (`CLOCK_BOOTTIME`) and one that does not
+/// (`CLOCK_MONOTONIC`). Between two instants, what the first gained beyond the second is sleep (man 2 clock_gettime).
 ///
 /// The core has no clock; instants are inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
+pub struct Moment {
+    boot: Duration,
+    awake: Duration,
+}
+
+/// The two clocks are read one after the other; no sleep is shorter than this.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(10);
 
 impl Moment {
-    /// The instant `time` after the clock's zero.
+    /// The instant `time` after the clocks' zero, on a machine that never slept.
     pub const fn from_boot(time: Duration) -> Self {
-        Self(time)
+        Self { boot: time, awake: time }
     }
 
-    /// The time that passed since `earlier`; zero where `earlier` is later.
+    /// The instant at which the clock that counts sleep shows `boot`, and the one that does not shows `awake`.
+    pub const fn new(boot: Duration, awake: Duration) -> Self {
+        Self { boot, awake }
+    }
+
+    /// The time awake that passed since `earlier`; zero where `earlier` is later. A machine that sleeps draws next to
+    /// nothing and nobody fetches anything, so this is the time that counts.
     pub const fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        self.awake.saturating_sub(earlier.awake)
     }
 
-    /// This instant, `time` later.
+    /// The time since the zero of the clock that counts sleep, too.
+    pub const fn since_boot(self) -> Duration {
+        self.boot
+    }
+
+    /// How long the machine slept since `earlier`.
+    pub fn asleep_since(self, earlier: Self) -> Duration {
+        let asleep = self.boot.saturating_sub(earlier.boot).saturating_sub(self.since(earlier));
+        if asleep < SHORTEST_SLEEP { Duration::ZERO } else { asleep }
+    }
+
+    /// Whether the machine slept since `earlier`.
+    pub fn slept_since(self, earlier: Self) -> bool {
+        self.asleep_since(earlier) > Duration::ZERO
+    }
+
+    /// This instant, `time` later, all of it awake.
     pub fn after(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(time))
+        Self { boot: self.boot.saturating_add(time), awake: self.awake.saturating_add(time) }
     }
 }
 

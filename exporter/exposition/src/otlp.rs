@@ -103,7 +103,7 @@ impl Stamps {
 
     /// When a series began; never after its values, whatever the clock was set to meanwhile.
     fn since(&self, since: Moment) -> u64 {
-        nanos((self.zero + since.since(Moment::default())).min(self.time))
+        nanos((self.zero + since.since_boot()).min(self.time))
     }
 }
 

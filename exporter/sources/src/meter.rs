@@ -1,9 +1,13 @@
 //! What every energy meter has in common: how it is found, opened and read.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use noether_core::gpu;
-use noether_core::reading::{DomainReading, Moment};
+use noether_core::plausible::Bounds;
+use noether_core::reading::{Domain, DomainReading, Moment};
+use noether_core::units::Energy;
 
 use crate::stat::CpuTimes;
 use crate::{Error, Machine, amdgpu, i915, model, nvml, rapl, xe};
@@ -50,6 +54,31 @@ pub struct Look<'a> {
     pub cpu: &'a CpuTimes,
 }
 
+/// How far apart the readings of a counter that wraps may lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Longest {
+    /// The counter.
+    pub domain: Arc<Domain>,
+    /// Where it wraps.
+    pub range: Energy,
+    /// The longest time in which it cannot wrap unseen.
+    pub interval: Duration,
+}
+
+impl fmt::Display for Longest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { domain, range, interval } = self;
+        let watts = Bounds::of(domain).usual.watts();
+        write!(
+            f,
+            "{} of {} wraps after {:.0} J, unseen beyond {interval:?} at {watts} W",
+            domain.name,
+            domain.meter,
+            range.joules()
+        )
+    }
+}
+
 /// An opened meter.
 pub trait Meter: Send {
     /// Reads every domain, each with its own instant, and appends what it found. `faults` gets the errors in full, for
@@ -59,6 +88,11 @@ pub trait Meter: Send {
     /// What the last reading found of accelerators besides their energy; it is handed over.
     fn looks(&mut self) -> Vec<Arc<gpu::Look>> {
         Vec::new()
+    }
+
+    /// The longest time between two readings in which none of its counters can wrap unseen; `None` where none wraps.
+    fn longest_interval(&self) -> Option<Longest> {
+        None
     }
 
     /// Looks for domains that appeared, vanished or were replaced. Called seldom.

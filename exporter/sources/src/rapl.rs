@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use noether_core::granularity::SHORTEST_INTERVAL;
+use noether_core::plausible::Bounds;
 use noether_core::reading::{Domain, DomainReading, Fault, Quality, Reading};
 use noether_core::units::{Energy, Power};
 
 use crate::cpuinfo;
 use crate::file::{HeldFile, Unexpected, number};
-use crate::meter::{Look, Meter, Opened, Probe};
+use crate::meter::{Longest, Look, Meter, Opened, Probe};
 use crate::powercap::{self, Meaning, ZoneId};
 use crate::{Error, Machine};
 
@@ -76,6 +78,15 @@ impl Meter for Rapl {
             });
             readings.push(DomainReading { domain: Arc::clone(&zone.domain), at, reading });
         }
+    }
+
+    fn longest_interval(&self) -> Option<Longest> {
+        let of = |zone: &Zone| {
+            let (domain, range) = (Arc::clone(&zone.domain), zone.range?);
+            let interval = Bounds::of(&domain).longest_interval(range).max(SHORTEST_INTERVAL);
+            Some(Longest { domain, range, interval })
+        };
+        self.zones.iter().filter_map(of).min_by_key(|longest| longest.interval)
     }
 
     fn rescan(&mut self) -> Result<(), Error> {
@@ -319,6 +330,9 @@ mod tests {
             ("dram-0", Ok(20)),
         ];
         assert_eq!(values(&mut *rapl), pairs(&expected));
+        // The machine's own counter turns first: it counts up to 15 kW.
+        let longest = rapl.longest_interval().unwrap();
+        assert_eq!((&*longest.domain.name, longest.interval.as_secs()), ("psys", 15));
         let (readings, faults) = look(&mut *rapl);
         assert!(faults.is_empty());
         let of = |name| readings.iter().find(|reading| &*reading.domain.name == name).unwrap();

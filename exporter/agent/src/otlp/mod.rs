@@ -123,7 +123,7 @@ impl Plan {
         let Self { variables, resource, transport, counted, runtime } = self;
         let deltas = Deltas::new(variables.temporality);
         // Fixed once, so that a series keeps its start when the clock is set.
-        let zero = clock::unix().saturating_sub(clock::now().since(noether_core::reading::Moment::default()));
+        let zero = clock::unix().saturating_sub(clock::now().since_boot());
         let pusher = Pusher { source, variables, resource, transport, deltas, counted, zero, failing: false };
         let push = move || runtime.block_on(pusher.run(ended));
         let thread = thread::Builder::new().name("otlp".into()).spawn(push)?;

@@ -194,7 +194,7 @@ const BEFORE_METERS: &[Flag] = &[
     Flag::new(PATH, "path.rootfs", Kind::Path, Preset::Value("/"),
         "Where the host's root is mounted: the kubelet's sockets and --slurm.jobs-folder lie below it.").only(LOCAL),
     Flag::new(SAMPLE, "sample.interval", Kind::Duration, Preset::Value("1s"),
-        "Time between two ticks, at least 100ms: finer energy readings leak secrets (PLATYPUS, CVE-2020-8694).")
+        "Time between two ticks, 100ms to 1h: finer energy readings leak secrets (PLATYPUS, CVE-2020-8694); one in which a counter could wrap unseen is cut.")
         .only(NODE),
     Flag::new(SAMPLE, "ledger.granularity", Kind::Form("ENERGY"), Preset::Value("1uJ"),
         "The step in which energy is shown, as in 1mJ, 100mJ or 1J, up to 1000J: rounded down, the rest is pending. See docs/security.md.")

@@ -379,6 +379,7 @@ fn wrong_arguments() {
             &["--sample.interval=50ms"],
             &["--sample.interval", "\"50ms\"", "100ms", "PLATYPUS", "CVE-2020-8694"],
         ),
+        (&["--sample.interval=61m"], &["--sample.interval", "\"61m\"", "1h", "wrap"]),
         (&["--sample.interval=1s", "--sample.interval=2s"], &["--sample.interval", "1s", "2s", "once"]),
         (&["--config.file=/a", "--config.file=/b"], &["--config.file", "once"]),
         (&["--config.file="], &["--config.file", "\"\""]),

@@ -17,6 +17,9 @@ use super::suggest;
 /// A coarser step than this would hide a whole machine's minute.
 const COARSEST: u64 = 1_000_000_000;
 
+/// No use of the figures needs fewer than one an hour; the meters' own limits, mostly a minute or two, are kept besides.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// More than any machine draws: what is beyond is a slip of the unit.
 const MOST_WATTS: f64 = 1e6;
 
@@ -42,6 +45,11 @@ pub(super) fn granularity(text: &str) -> Result<Granularity, String> {
 /// side channel (<https://platypusattack.com/>).
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
+    if interval > LONGEST_INTERVAL {
+        return Err("is above 1h, the most that is allowed: counters of energy wrap within minutes, and what happens in \
+                    a longer interval cannot be charged to whoever did it"
+            .into());
+    }
     if interval >= SHORTEST_INTERVAL {
         return Ok(interval);
     }
