@@ -16,6 +16,9 @@ use super::{Kind, entry, figure, hwmon, slot, text};
 use crate::Error;
 use crate::file::{Unexpected, number};
 
+/// A card that was suspended and shows no power so often in a row has no meter of its own.
+const RESUMED: u32 = 10;
+
 /// A card that was found.
 pub(super) struct Card {
     pub(super) device: Arc<Device>,
@@ -34,6 +37,10 @@ pub(super) struct Card {
     last: Option<Reading>,
     /// Whether it has ever shown energy or a power above 0.
     measured: bool,
+    /// How often in a row it has shown no power. One that is being resumed shows none at first.
+    powerless: u32,
+    /// Whether it was ever seen suspended.
+    rested: bool,
     /// Whether it showed 0 W while it was busy, and nothing else since.
     disbelieved: bool,
     /// Whether its processes' work is reported in part only, at the last look.
@@ -47,8 +54,12 @@ impl Card {
     pub(super) fn new(kind: &Kind, class: &Path, name: &str) -> Option<Self> {
         let folder = class.join(name).join("device");
         let hwmon = hwmon(&folder, kind.name);
-        if hwmon.is_none() && entry(&folder, "DRIVER").is_none_or(|driver| driver != kind.name) {
-            return None;
+        // Without hwmon it may still be a die of a package that has it; devices without an address are no cards.
+        if hwmon.is_none() {
+            slot(&folder)?;
+            if entry(&folder, "DRIVER").is_some_and(|driver| driver != kind.name) {
+                return None;
+            }
         }
         let there = |files: &[&str]| -> Vec<PathBuf> {
             let paths = hwmon.iter().flat_map(|hwmon| files.iter().map(|file| hwmon.join(file)));
@@ -96,6 +107,8 @@ impl Card {
             looked: None,
             last: None,
             measured: false,
+            powerless: 0,
+            rested: false,
             disbelieved: false,
             unreported: false,
             dated: false,
@@ -140,7 +153,8 @@ impl Card {
     pub(super) fn lacks_power(&self, reading: Option<&Reading>) -> bool {
         let counts = self.domain.quality == Quality::Measured && self.has_meter();
         let zero = reading.is_none_or(|reading| *reading == Reading::Power(Power::ZERO));
-        !self.measured && !counts && zero
+        let certain = !self.rested || self.powerless >= RESUMED;
+        !self.measured && !counts && zero && certain
     }
 
     /// From now on it is a part of what another card's domain measures, or of none.
@@ -160,9 +174,14 @@ impl Card {
     /// Its energy or power. One that is suspended is not read, which would resume it: it draws nothing, and its counter
     /// stands still.
     pub(super) fn read(&mut self) -> Result<Reading, Error> {
-        let result = match self.is_suspended() {
-            true => return Ok(self.at_rest()),
-            false => self.figure(),
+        if self.is_suspended() {
+            (self.rested, self.powerless) = (true, 0);
+            return Ok(self.at_rest());
+        }
+        let result = self.figure();
+        self.powerless = match result {
+            Ok(reading) if reading != Reading::Power(Power::ZERO) => 0,
+            _ => self.powerless.saturating_add(1),
         };
         match result {
             Ok(reading) => {

@@ -14,8 +14,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use noether_core::gpu::Look as DeviceLook;
+use noether_core::gpu::{Look as DeviceLook, UnreportedWork};
 use noether_core::pci::PciAddress;
 use noether_core::reading::{DomainReading, Moment, Reading};
 
@@ -25,6 +26,9 @@ use crate::{Error, Machine};
 use card::Card;
 use clients::{CardStates, Clients};
 use package::Board;
+
+/// How long at least between two searches for clients because of unseen work: each walks over all descriptors.
+const SEARCH: Duration = Duration::from_secs(3);
 
 /// What is particular to a driver. Files of `hwmon` lie in the hwmon folder, the others in the device's.
 pub(crate) struct Kind {
@@ -56,8 +60,15 @@ pub(crate) struct Kind {
 pub(crate) fn open(machine: &Machine, kind: &'static Kind) -> Opened {
     let class = machine.sysfs.join("class/drm");
     let clients = Clients::new(machine, kind.name, kind.computes_apart);
-    let mut cards =
-        Cards { kind, class, cards: Vec::new(), clients, looks: Vec::new(), said: BTreeSet::new() };
+    let mut cards = Cards {
+        kind,
+        class,
+        cards: Vec::new(),
+        clients,
+        looks: Vec::new(),
+        searched: Moment::default(),
+        said: BTreeSet::new(),
+    };
     cards.rescan()?;
     Ok(cards.cards.iter().any(Card::has_meter).then(|| Box::new(cards) as Box<dyn Meter>))
 }
@@ -69,6 +80,8 @@ struct Cards {
     cards: Vec<Card>,
     clients: Clients,
     looks: Vec<Arc<DeviceLook>>,
+    /// When clients were last looked for because of work that none of them explains.
+    searched: Moment,
     /// What the log has said of cards: each thing once.
     said: BTreeSet<String>,
 }
@@ -102,6 +115,7 @@ impl Meter for Cards {
             readings.push(DomainReading { domain: Arc::clone(&card.device.domain), at, reading });
         }
         self.clients.forget();
+        self.search((look.now)());
         self.explain();
     }
 
@@ -159,6 +173,15 @@ impl Cards {
         }
     }
 
+    /// Looks for new clients at once where a card was busy with something that no known one can have done: a process that
+    /// began since the last scan.
+    fn search(&mut self, now: Moment) {
+        if self.looks.iter().any(|look| is_unseen_work(look)) && now.since(self.searched) >= SEARCH {
+            self.searched = now;
+            self.clients.scan();
+        }
+    }
+
     /// Says in the log, once, what changes the meaning of figures.
     fn explain(&mut self) {
         let mut lines = Vec::new();
@@ -193,6 +216,16 @@ impl Cards {
             }
         }
     }
+}
+
+/// Whether a card was busy for most of the time and nobody known can be whose work it was. Where utilisation is unknown, that
+/// cannot be said.
+fn is_unseen_work(look: &DeviceLook) -> bool {
+    let processes = || look.instances.iter().flat_map(|instance| &instance.processes);
+    let unexplained: u64 = look.instances.iter().map(|instance| instance.unexplained).sum();
+    look.gauges.utilisation.is_some()
+        && u128::from(unexplained) * 2 > look.time.as_micros()
+        && processes().all(|process| process.unreported == UnreportedWork::No)
 }
 
 /// The hwmon folder of the driver itself: i915 has one for each of a device's tiles besides.

@@ -3,11 +3,10 @@
 use super::*;
 use crate::stat::CpuTimes;
 use crate::{amdgpu, i915, xe};
-use noether_core::gpu::{Gauges, UnreportedWork};
+use noether_core::gpu::Gauges;
 use noether_core::reading::{DeviceLocation, Fault, Quality, Role};
 use noether_core::units::{Energy, Power};
 use std::os::unix::fs::symlink;
-use std::time::Duration;
 use tempfile::TempDir;
 
 const ID: &str = "aaefb9d8feed2d453b543f6d928cede7a4dbefa6a0ae7c9b990dd234c56e93b9";
@@ -250,6 +249,19 @@ fn compute_that_is_not_reported_has_the_busy_time_that_no_engine_explains() {
     assert_eq!(works(&looks[0]), [(Some(0), memory, no), (Some(0), None, possible), (Some(0), None, no)]);
 }
 
+/// Whoever begins to work between two scans is found at once, by the work.
+#[test]
+fn unseen_work_makes_clients_be_looked_for() {
+    let folder = TempDir::new().unwrap();
+    amd(&folder, 1, "0000:03:00.0", &POWER, "100");
+    let mut meter = (amdgpu::PROBE.open)(&machine(&folder)).unwrap().unwrap();
+    look(&mut *meter, 10);
+    let content = "drm-pdev:\t0000:03:00.0\ndrm-client-id:\t1\ndrm-memory-vram:\t12582912 KiB";
+    client(&folder, 7, "renderD128", content);
+    let found = |meter: &mut dyn Meter, second| works(&look(meter, second).1[0]).len();
+    assert_eq!([11, 12, 13, 14].map(|second| found(&mut *meter, second)), [0, 0, 0, 1]);
+}
+
 #[test]
 fn amdkfd_lists_who_computes_and_what_they_occupy() {
     let folder = TempDir::new().unwrap();
@@ -320,6 +332,47 @@ fn dies_of_a_package_are_one_meter() {
             assert_eq!(looks[1].gauges.power, None);
         }
     }
+}
+
+/// A die whose driver shows no hwmon folder at all.
+#[test]
+fn a_die_without_hwmon_is_a_part_of_its_package() {
+    let folder = TempDir::new().unwrap();
+    amd(&folder, 0, "0000:c1:00.0", &POWER, "0");
+    amd(&folder, 1, "0000:c6:00.0", &[], "100");
+    fs::remove_dir_all(folder.path().join("sys/class/drm/card1/device/hwmon")).unwrap();
+    put(&folder, "sys/class/drm/card1/device/uevent", "DRIVER=amdgpu\nPCI_SLOT_NAME=0000:c6:00.0");
+    // Another driver's, and another part.
+    for (number, driver, id) in [(2, "nouveau", "0x73bf"), (3, "amdgpu", "0x1638")] {
+        let device = format!("sys/class/drm/card{number}/device");
+        put(
+            &folder,
+            &format!("{device}/uevent"),
+            &format!("DRIVER={driver}\nPCI_SLOT_NAME=0000:0{number}:00.0"),
+        );
+        put(&folder, &format!("{device}/vendor"), "0x1002");
+        put(&folder, &format!("{device}/device"), id);
+    }
+    let mut meter = (amdgpu::PROBE.open)(&machine(&folder)).unwrap().unwrap();
+    let (readings, looks) = look(&mut *meter, 1);
+    assert_eq!((readings.len(), looks.len(), &*looks[1].device.domain.name), (1, 2, "card0"));
+    assert_eq!(looks[1].gauges.utilisation, Some(1.0));
+}
+
+/// What is being resumed may show 0 W for a moment: it is its own meter all the same.
+#[test]
+fn a_card_that_was_suspended_is_no_die_at_once() {
+    let folder = TempDir::new().unwrap();
+    amd(&folder, 0, "0000:03:00.0", &POWER, "50");
+    amd(&folder, 1, "0000:83:00.0", &[("power1_average", "0"), ("power1_cap", "1")], "0");
+    let status = "sys/class/drm/card1/device/power/runtime_status";
+    put(&folder, status, "suspended");
+    let mut meter = (amdgpu::PROBE.open)(&machine(&folder)).unwrap().unwrap();
+    let joined = |meter: &mut dyn Meter, second| &*look(meter, second).1[1].device.domain.name == "card0";
+    assert!(!joined(&mut *meter, 1));
+    put(&folder, status, "active");
+    assert!((2..11).all(|second| !joined(&mut *meter, second)));
+    assert!(joined(&mut *meter, 12));
 }
 
 /// Two cards of a kind are two meters, though one rests at 0 W at times; one that never shows power while it works, and

@@ -187,6 +187,8 @@ mod tests {
     fn plugins_of_others_call_them_by_address_and_card() {
         let pci = Some(Name::Pci("0000:c1:00.0".into()));
         assert_eq!(of_plugin("amd.com/gpu", "0000:C1:00.0"), pci);
+        let wide = Some(Name::Pci("10000:c1:00.0".into()));
+        assert_eq!(of_plugin("amd.com/gpu", "10000:C1:00.0"), wide);
         assert_eq!(of_plugin("amd.com/gpu", "amdgpu_xcp_1"), None);
         assert_eq!(of_plugin("gpu.intel.com/xe", "card1-0"), Some(Name::Card("card1".into())));
         assert_eq!(of_plugin("gpu.intel.com/i915", "card12"), Some(Name::Card("card12".into())));
