@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use noether_tests::exporter::{Exporter, run};
 use noether_tests::machine::{Hardware, Load, Machine};
-use noether_tests::nvml::enter;
+use noether_tests::nvml::{Driver, enter};
 use noether_tests::outcome::{together, within};
 use noether_tests::scrape::{Sample, Scrape};
 
@@ -332,4 +332,29 @@ fn cards_in_wide_pci_domains_are_two() {
     let node = gpu_total(&last) - gpu_total(&first);
     assert!(node > 100.0, "{node} J");
     within(0.03, node, domains(&last) - domains(&first), "both feed the node");
+}
+
+/// The same by NVML, which spells every domain with eight digits.
+#[test]
+fn nvidia_gpus_in_wide_pci_domains_are_two() {
+    let _guard = together();
+    let machine = two_containers();
+    let mut driver = Driver::new(machine.folder(), 2);
+    driver.gpu(0).pci = "00000000:03:00.0".to_owned();
+    driver.gpu(1).pci = "00010000:03:00.0".to_owned();
+    driver.write();
+    let exporter = driver.exporter(machine.flags(), &["--sample.interval=200ms"]);
+    let mut watch = Watch::new(&exporter);
+    let shown = |scrape: &Scrape| scrape.samples("noether_gpu_info").count() == 2;
+    let scrape = watch.until("both are shown", |scrape| shown(scrape) && scrape.account("gpu").is_ok());
+    let before = gpu_total(&scrape);
+    for place in [0, 1] {
+        let gpu = driver.gpu(place);
+        gpu.energy_mj = gpu.energy_mj.map(|energy| energy + 30_000);
+    }
+    driver.write();
+    let all = |scrape: &Scrape| gpu_total(scrape) - before >= 60.0;
+    let scrape = watch.until("the energy of both is the node's", all);
+    let pci: Vec<&str> = scrape.samples("noether_gpu_info").map(|one| one.label("pci_address")).collect();
+    assert_eq!(pci, ["0000:03:00.0", "10000:03:00.0"]);
 }
