@@ -74,8 +74,8 @@ not shown at all. Energy has exactly six decimals: it is a whole number of micro
   is the device's or MIG instance's own id. `method` is explained in [gpu.md](gpu.md).
 - `namespace` and `pod` are empty outside of pods. Of a pod whose names are not to be had, `namespace` is empty and `pod` its
   uid ([kubernetes-names.md](kubernetes-names.md)). `noether_pod_info` also has `label_*` and `annotation_*`, as
-  `--kubernetes.pod-labels` and `--kubernetes.pod-annotations` allow. `container` is the first 12 digits of the id, or an LXC or nspawn container's name; `container=\"POD\"` is a
-  pod's own time, and `container=\"_folded\"` holds the workloads beyond `--workload.max`.
+  `--kubernetes.pod-labels` and `--kubernetes.pod-annotations` allow. `container` is the first 12 digits of the id, or the name of a container that has no such id (LXC, nspawn, `ctr run`, a task
+  of ECS or Nomad), behind `user@UID.service/` where it is a user's own; `container=\"POD\"` is a pod's own time, and `container=\"_folded\"` holds the workloads beyond `--workload.max`.
 - The durations' buckets end at {bounds} seconds.
 
 The OTLP name is what is pushed ([otlp.md](otlp.md)); Prometheus translates it back to the name.
@@ -148,6 +148,11 @@ Measured ones first. For each piece of silicon the first that can be read feeds 
 A workload is told by its cgroup's path alone. The path is walked from the root; in each folder the first row that fits
 decides. Energy goes to the nearest enclosing workload. Ids are shown whole in the `*_info` series and with 12 digits in
 `container`. Slices only group; the QoS slices of Kubernetes are no pods.
+
+What a user makes below the own slice or manager is the user's: no pod, job or virtual machine, and a container is shown as
+`user@UID.service/ID` ([security.md](security.md#delegated-trees)). A container below another one of a pod is that pod's, as
+soon as the pod is known; a pod in there is none. Of a libvirt domain whose name may have been cut, the number of the running
+domain follows the name: `NAME~N`.
 
 | who makes it | becomes | examples |
 | --- | --- | --- |

@@ -157,7 +157,7 @@ metrics! {
         "CPU time of a systemd unit, without the containers and jobs in it.";
     VM_CPU = ("noether_vm_cpu_seconds_total", "noether.vm.cpu"), Counter, Seconds, &["vm"],
         "CPU time of a virtual machine.";
-    CONTAINER_INFO = ("noether_container_info", "noether.container.info"), Gauge, One, &["namespace", "pod", "container", "container_id", "runtime", "pod_uid", "image", "scheduler", "job_id"],
+    CONTAINER_INFO = ("noether_container_info", "noether.container.info"), Gauge, One, &["namespace", "pod", "container", "container_id", "runtime", "pod_uid", "user_id", "image", "scheduler", "job_id"],
         "What is known of a container, and the job that it runs in; always 1.";
     POD_INFO = ("noether_pod_info", "noether.pod.info"), Gauge, One, &["namespace", "pod", "pod_uid", "qos", "priority_class", "workload_kind", "workload"],
         "What is known of a pod; always 1.";

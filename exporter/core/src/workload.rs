@@ -1,5 +1,7 @@
 //! What energy is charged to: as the cgroup path tells it, and as it is exported.
 
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -14,6 +16,25 @@ pub enum Workload {
         runtime: &'static str,
         /// The uid of its pod, with dashes, where it is in one.
         pod: Option<Arc<str>>,
+    },
+    /// A container that was started by a container of a pod: Docker or BuildKit in a CI runner. The kubelet does not know it.
+    NestedContainer {
+        /// As of a container.
+        id: Arc<str>,
+        /// As of a container.
+        runtime: &'static str,
+        /// The uid of the pod.
+        pod: Arc<str>,
+    },
+    /// A container below the own slice or service manager of a user. Its id is what that user chose to name a folder, so it
+    /// never shares a series with a container of the host.
+    UserContainer {
+        /// The numeric user id.
+        user: Arc<str>,
+        /// As of a container.
+        id: Arc<str>,
+        /// As of a container.
+        runtime: &'static str,
     },
     /// A pod's own time: its sandbox and overhead.
     Pod {
@@ -80,6 +101,8 @@ impl Family {
     }
 }
 
+const FOLDED: &str = "_folded";
+
 /// The exported label set of a workload: the ledger's key. Equal keys add up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -112,7 +135,12 @@ impl Key {
 
     /// Where workloads beyond `--workload.max` go.
     pub fn folded() -> Self {
-        Self::container("", "", "_folded")
+        Self::container("", "", FOLDED)
+    }
+
+    /// Whether it is that one.
+    pub fn is_folded(&self) -> bool {
+        self.family == Family::Container && self.values.iter().map(|value| &**value).eq(["", "", FOLDED])
     }
 }
 
@@ -134,11 +162,31 @@ impl Workload {
     /// The labels that stand in while, or where, there are no names: ids only.
     pub fn key_by_id(&self) -> Key {
         match self {
-            Self::Container { id, pod, .. } => Key::container("", pod.as_deref().unwrap_or(""), short(id)),
+            Self::Container { id, runtime, pod } => {
+                Key::container("", pod.as_deref().unwrap_or(""), &container_name(id, runtime))
+            }
+            Self::NestedContainer { id, runtime, pod } => {
+                Key::container("", pod, &container_name(id, runtime))
+            }
+            Self::UserContainer { user, id, runtime } => {
+                let name = container_name(id, runtime);
+                Key::container("", "", &format!("user@{user}.service/{name}"))
+            }
             Self::Pod { uid, .. } => Key::container("", uid, "POD"),
             Self::Job { scheduler, id: JobId::Number(id) | JobId::Sluid(id), .. } => Key::job(scheduler, id),
             Self::Unit { name } => Key::unit(name),
             Self::Vm { name } => Key::vm(name),
+        }
+    }
+
+    /// The delegated tree that it lies in: below a user's own manager, or in a pod's container. Whoever has that tree makes as
+    /// many cgroups in it as they like.
+    pub fn delegated_tree(&self) -> Option<Arc<str>> {
+        match self {
+            Self::NestedContainer { pod, .. } => Some(Arc::clone(pod)),
+            Self::UserContainer { user, .. } => Some(Arc::from(format!("user@{user}.service"))),
+            Self::Unit { name } => name.split_once('/').map(|(manager, _)| Arc::from(manager)),
+            Self::Container { .. } | Self::Pod { .. } | Self::Job { .. } | Self::Vm { .. } => None,
         }
     }
 
@@ -152,6 +200,16 @@ impl Workload {
                 if let Some(uid) = pod {
                     info.push(("pod_uid", Arc::clone(uid)));
                 }
+            }
+            Self::NestedContainer { id, runtime, pod } => {
+                info.push(("container_id", Arc::clone(id)));
+                info.push(("runtime", Arc::from(*runtime)));
+                info.push(("pod_uid", Arc::clone(pod)));
+            }
+            Self::UserContainer { user, id, runtime } => {
+                info.push(("container_id", Arc::clone(id)));
+                info.push(("runtime", Arc::from(*runtime)));
+                info.push(("user_id", Arc::clone(user)));
             }
             Self::Pod { uid, qos } => {
                 info.push(("pod_uid", Arc::clone(uid)));
@@ -168,6 +226,15 @@ impl Workload {
             Self::Unit { .. } | Self::Vm { .. } => {}
         }
         info
+    }
+}
+
+/// What a container is called where only its id is known. That of a build step is random and shown nowhere else, so its
+/// maker's name stands before it.
+pub fn container_name(id: &str, runtime: &str) -> String {
+    match runtime {
+        "buildkit" => format!("buildkit-{id}"),
+        _ => short(id).to_string(),
     }
 }
 

@@ -78,14 +78,7 @@ fn owner(content: &str, is_folder: impl Fn(&str) -> bool) -> Option<Workload> {
 
 /// The workload of the path or of its nearest ancestor that is one.
 fn enclosing(path: &str, is_folder: impl Fn(&str) -> bool) -> Option<Workload> {
-    let path = whole(path, is_folder)?;
-    let mut path = path.trim_end_matches('/');
-    loop {
-        if let Some(workload) = pattern::recognise(path) {
-            return Some(workload);
-        }
-        path = path.rsplit_once('/')?.0;
-    }
+    pattern::nearest(&whole(path, is_folder)?)
 }
 
 /// The parents that a path may have lost.

@@ -33,11 +33,13 @@ pub(super) fn held(workload: &Workload, environment: &[u8]) -> Option<Vec<Name>>
             Some(if ids.is_empty() { numbers } else { ids })
         }
         // Images that bring CUDA say `all` whether or not a pod asked for a GPU.
-        Workload::Container { pod: Some(_), .. } => {
+        Workload::Container { pod: Some(_), .. } | Workload::NestedContainer { .. } => {
             let names = visible(&value("NVIDIA_VISIBLE_DEVICES")?);
             (!names.contains(&Name::All)).then_some(names)
         }
-        Workload::Container { .. } => value("NVIDIA_VISIBLE_DEVICES").map(|list| visible(&list)),
+        Workload::Container { .. } | Workload::UserContainer { .. } => {
+            value("NVIDIA_VISIBLE_DEVICES").map(|list| visible(&list))
+        }
         Workload::Pod { .. } | Workload::Unit { .. } | Workload::Vm { .. } => None,
     }
 }

@@ -260,7 +260,7 @@ impl Schedule {
 }
 
 fn may_hold(workload: &Workload) -> bool {
-    matches!(workload, Workload::Job { .. } | Workload::Container { .. } | Workload::Pod { .. })
+    !matches!(workload, Workload::Unit { .. } | Workload::Vm { .. })
 }
 
 /// The labels of a container's pod.

@@ -124,7 +124,9 @@ impl Kubernetes {
 impl Names for Kubernetes {
     fn identify(&self, workload: &Workload) -> Identity {
         let question = match workload {
-            Workload::Pod { uid, .. } => Some(Question { id: Arc::clone(uid), pod: None }),
+            Workload::Pod { uid, .. } | Workload::NestedContainer { pod: uid, .. } => {
+                Some(Question { id: Arc::clone(uid), pod: None })
+            }
             Workload::Container { id, pod: Some(pod), .. } => {
                 Some(Question { id: Arc::clone(id), pod: Some(Arc::clone(pod)) })
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use noether_core::budget::Budget;
-use noether_core::workload::{Identity, Info, Key, Workload};
+use noether_core::workload::{Identity, Info, Key, Workload, container_name};
 
 use super::pod::{Container, Pod};
 
@@ -108,6 +108,10 @@ impl Table {
             Workload::Container { id, runtime, pod: Some(uid) } => self.pods.get(uid)?.name(id, runtime)?,
             Workload::Container { id, runtime, pod: None } => {
                 self.containers.get(id)?.as_ref()?.name(id, runtime)?
+            }
+            // The kubelet has no status of it: its pod is all that there is to know.
+            Workload::NestedContainer { id, runtime, pod } => {
+                (self.pods.get(pod)?.pod.key(&container_name(id, runtime)), workload.info_by_id())
             }
             _ => return None,
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use noether_core::workload::Workload;
 
-use super::Place;
+use super::{Place, is_number, is_plain};
 
 /// What a runtime puts before the id in a cgroup's name, and the runtime.
 ///
@@ -42,6 +42,17 @@ pub(super) fn pod_folder(place: &Place<'_>, name: &str) -> Option<Workload> {
     }
 }
 
+/// Runtimes that name a scope after whatever container they are given, where nobody says otherwise.
+///
+/// <https://github.com/containers/crun/blob/main/src/libcrun/cgroup-systemd.c>,
+/// <https://github.com/opencontainers/cgroups/blob/main/systemd/common.go>
+const DIRECT: [&str; 3] = ["crun", "runc", "youki"];
+
+/// Namespaces of containerd whose folder at the root holds containers by name. Others can't be told from any folder.
+///
+/// <https://github.com/containerd/containerd/blob/main/pkg/oci/spec.go> (`CgroupsPath` is `/NAMESPACE/ID`)
+const NAMESPACES: [&str; 6] = ["default", "k8s.io", "moby", "buildkit", "nerdctl", "services.linuxkit"];
+
 /// `RUNTIME-ID.scope`, or without `.scope` where systemd does not make the cgroups.
 pub(super) fn named(place: &Place<'_>, name: &str) -> Option<Workload> {
     let stem = name.strip_suffix(".scope").unwrap_or(name);
@@ -72,6 +83,60 @@ pub(super) fn colons(place: &Place<'_>, name: &str) -> Option<Workload> {
     };
     let valid = is_full_id(id) || (pod.is_some() && is_short_id(id));
     valid.then(|| container(id, runtime, pod))
+}
+
+/// `[…/]buildkit/STEP`, `SLICE:docker:STEP`, `docker-STEP.scope`: one command of a build, under a random id of its own.
+///
+/// <https://github.com/moby/buildkit/blob/master/executor/oci/spec_linux.go> (`generateCgroupPath`),
+/// <https://github.com/moby/buildkit/blob/master/identity/randomid.go>
+pub(super) fn build_step(place: &Place<'_>, name: &str) -> Option<Workload> {
+    let stem = name.strip_suffix(".scope").unwrap_or(name);
+    let after = |separator| {
+        let (before, id) = stem.rsplit_once(separator)?;
+        let maker = before.rsplit_once(':').map_or(before, |(_, maker)| maker);
+        matches!(maker, "docker" | "buildkit").then_some(id)
+    };
+    let id = match place.parent {
+        "buildkit" => name,
+        _ => after(':').or_else(|| after('-'))?,
+    };
+    is_build_id(id).then(|| container(id, "buildkit", place.pod.clone()))
+}
+
+/// `kata_ID`, where everything of a sandbox lies in its pod; `kata_overhead/ID`, where the overhead does not.
+///
+/// <https://github.com/kata-containers/kata-containers/blob/main/docs/design/host-cgroups.md>
+pub(super) fn kata(place: &Place<'_>, name: &str) -> Option<Workload> {
+    let id = name.strip_prefix("kata_").or_else(|| (place.parent == "kata_overhead").then_some(name))?;
+    is_full_id(id).then(|| container(id, "kata", place.pod.clone()))
+}
+
+/// `crun-NAME.scope`; in a pod, only what has an id is a container.
+pub(super) fn direct(place: &Place<'_>, name: &str) -> Option<Workload> {
+    let stem = name.strip_suffix(".scope")?;
+    let (runtime, id) =
+        DIRECT.iter().find_map(|one| Some((*one, stem.strip_prefix(one)?.strip_prefix('-')?)))?;
+    (!id.is_empty() && !in_pod(place) && !id.starts_with("conmon")).then_some(())?;
+    Some(Workload::Container { id: Arc::from(id), runtime, pod: place.pod.clone() })
+}
+
+/// `apptainer-PID.scope`.
+///
+/// <https://apptainer.org/docs/user/latest/cgroups.html>
+pub(super) fn apptainer(place: &Place<'_>, name: &str) -> Option<Workload> {
+    let stem = name.strip_suffix(".scope")?;
+    let (runtime, pid) = stem.split_once('-')?;
+    let runtime = ["apptainer", "singularity"].into_iter().find(|known| *known == runtime)?;
+    is_number(pid).then(|| Workload::Container { id: Arc::from(stem), runtime, pod: place.pod.clone() })
+}
+
+/// `NAMESPACE/NAME` at the root.
+pub(super) fn namespaced(place: &Place<'_>, name: &str) -> Option<Workload> {
+    (place.depth == 1 && NAMESPACES.contains(&place.parent) && is_plain(name)).then(|| Workload::Container {
+        id: Arc::from(name),
+        runtime: "containerd",
+        pod: place.pod.clone(),
+    })
 }
 
 /// A container's id alone.
@@ -121,6 +186,11 @@ fn in_pod(place: &Place<'_>) -> bool {
 /// A pod says that containers follow, so that shorter ids of rarer runtimes can be believed there.
 fn is_id(place: &Place<'_>, text: &str) -> bool {
     is_full_id(text) || (in_pod(place) && is_short_id(text))
+}
+
+/// 25 digits of base 36.
+fn is_build_id(text: &str) -> bool {
+    text.len() == 25 && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
 }
 
 fn is_full_id(text: &str) -> bool {

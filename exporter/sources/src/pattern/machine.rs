@@ -6,8 +6,15 @@ use noether_core::workload::Workload;
 
 use super::{Place, is_number};
 
+/// So many characters of a machine's name are kept: of `DRIVER-N-NAME`.
+///
+/// <https://gitlab.com/libvirt/libvirt/-/blob/master/src/hypervisor/domain_driver.c>
+/// (`virDomainDriverGenerateMachineName`)
+const LONGEST_MACHINE: usize = 64;
+
 /// `machine-DRIVER\x2dN\x2dNAME.scope`. libvirt drops what a host name may not hold and cuts at 64 characters, so the
-/// name is the domain's as far as the path still tells.
+/// name is the domain's as far as the path still tells; of one that may have been cut, the number of the running domain
+/// keeps it apart from another with the same beginning.
 ///
 /// <https://libvirt.org/cgroups.html>
 pub(super) fn libvirt_scope(place: &Place<'_>, name: &str) -> Option<Workload> {
@@ -31,6 +38,16 @@ pub(super) fn proxmox(place: &Place<'_>, name: &str) -> Option<Workload> {
     (place.parent == "qemu.slice").then(|| Workload::Vm { name: Arc::from(id) })
 }
 
+/// `firecracker/ID`: the parent is named after the program that the jailer starts, which releases name with their version.
+///
+/// <https://github.com/firecracker-microvm/firecracker/blob/main/docs/jailer.md>
+pub(super) fn firecracker(place: &Place<'_>, name: &str) -> Option<Workload> {
+    let started = place.parent == "firecracker" || place.parent.starts_with("firecracker-v");
+    let valid = (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (started && valid && !place.inside).then(|| Workload::Vm { name: Arc::from(name) })
+}
+
 /// `systemd-nspawn@NAME.service`, NixOS's `container@NAME.service`, or `machine-NAME.scope` for one that was started
 /// by hand.
 ///
@@ -47,16 +64,18 @@ pub(super) fn nspawn(place: &Place<'_>, name: &str) -> Option<Workload> {
 
 /// A domain by its driver and what follows it: the running number, which old versions lack, and the name.
 fn domain_of(place: &Place<'_>, driver: &str, domain: &str) -> Option<Workload> {
-    let name = match domain.split_once('-') {
+    let cut = driver.len() + 1 + domain.len() >= LONGEST_MACHINE;
+    let name: Arc<str> = match domain.split_once('-') {
         // A name of nothing but dropped characters: the number is all there is.
-        Some((number, "")) if is_number(number) => number,
-        Some((number, name)) if is_number(number) => name,
-        _ => domain,
+        Some((number, "")) if is_number(number) => number.into(),
+        Some((number, name)) if is_number(number) && cut => format!("{name}~{number}").into(),
+        Some((number, name)) if is_number(number) => name.into(),
+        _ => domain.into(),
     };
     match driver {
         _ if name.is_empty() => None,
-        "qemu" | "ch" => Some(Workload::Vm { name: Arc::from(name) }),
-        "lxc" => Some(Workload::Container { id: Arc::from(name), runtime: "lxc", pod: place.pod.clone() }),
+        "qemu" | "ch" => Some(Workload::Vm { name }),
+        "lxc" => Some(Workload::Container { id: name, runtime: "lxc", pod: place.pod.clone() }),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ const ID: &str = "aaefb9d8feed2d453b543f6d928cede7a4dbefa6a0ae7c9b990dd234c56e93
 const OTHER: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const UID: &str = "2fc932ce-fdcc-454b-97bd-aadfdeb4c340";
 const OUTER: &str = "5ba385ca-b6e6-4246-bd66-d48d429dbc12";
+const STEP: &str = "w3kzyv3u1tz8ywvq6jdo1fnpf";
 const STATIC: &str = "8b5e1a7c2d3f4a5b6c7d8e9f0a1b2c3d";
 
 /// A path with its placeholders filled in; `UID_` is the uid as the systemd driver writes it.
@@ -18,6 +19,8 @@ fn filled(path: &str) -> String {
         .replace("<uid>", UID)
         .replace("<outer>", OUTER)
         .replace("<static>", STATIC)
+        .replace("<step>", STEP)
+        .replace("<manager>", "user.slice/user-1000.slice/user@1000.service")
 }
 
 /// A workload in one line, so that a table of them can be read.
@@ -26,6 +29,8 @@ fn spelled(workload: &Workload) -> String {
         Workload::Container { id, runtime, pod } => {
             format!("container {id} {runtime} {}", pod.as_deref().unwrap_or(""))
         }
+        Workload::NestedContainer { id, runtime, pod } => format!("container {id} {runtime} in {pod}"),
+        Workload::UserContainer { user, id, runtime } => format!("container {id} {runtime} of {user}"),
         Workload::Pod { uid, qos } => format!("pod {uid} {qos}"),
         Workload::Job { scheduler, id, user } => {
             let user = user.as_deref().unwrap_or("");
@@ -168,11 +173,25 @@ fn nested_trees() {
             "container <other> containerd <uid>",
         ),
         (
-            "user.slice/user-1000.slice/user@1000.service/k3s-rootless.service/kubepods/burstable/pod<uid>/<id>",
-            "container <id>  <uid>",
+            "kubepods.slice/kubepods-pod<uid_>.slice/cri-containerd-<id>.scope/docker/<other>",
+            "container <other> docker in <uid>",
         ),
-        ("kubepods/pod<outer>/<id>/kubepods/pod<uid>/<other>", "container <other>  <uid>"),
-        ("kubepods/pod<uid>/<id>/docker/<other>", "container <other> docker <uid>"),
+        (
+            "kubepods.slice/kubepods-pod<uid_>.slice/cri-containerd-<id>.scope/system.slice/docker-<other>.scope",
+            "container <other> docker in <uid>",
+        ),
+        ("kubepods/pod<uid>/<id>/docker/<other>", "container <other> docker in <uid>"),
+        ("kubepods/pod<uid>/<id>/docker/<other>/docker/<id>", "container <id> docker in <uid>"),
+        ("kubepods/pod<uid>/<id>/docker/<other>/init", ""),
+        ("kubepods/pod<uid>/<id>/docker/buildkit/<step>", "container <step> buildkit in <uid>"),
+        ("kubepods/pod<uid>/<id>/libpod_parent/libpod-<other>", "container <other> podman in <uid>"),
+        // A cluster in a pod of another one.
+        ("kubepods/pod<outer>/<id>/kubepods/pod<uid>", ""),
+        ("kubepods/pod<outer>/<id>/kubepods/pod<uid>/<other>", "container <other>  in <outer>"),
+        (
+            "kubepods/pod<outer>/<id>/docker/<other>/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod<uid_>.slice/cri-containerd-<id>.scope",
+            "container <id> containerd in <outer>",
+        ),
         ("kubepods/pod<uid>/<id>/system.slice/slurmstepd.scope", ""),
         ("kubepods/pod<uid>/<id>/system.slice/slurmstepd.scope/job_42", "job slurm 42"),
         (
@@ -199,10 +218,6 @@ fn docker_containerd_and_podman() {
         ("ci.slice/docker-<id>.scope", "container <id> docker"),
         ("ci/<id>", "container <id>"),
         ("ecs/1f3c5a/<id>", "container <id> docker"),
-        (
-            "user.slice/user-1000.slice/user@1000.service/user.slice/docker-<id>.scope",
-            "container <id> docker",
-        ),
         ("default/<id>", "container <id> containerd"),
         ("system.slice/nerdctl-<id>.scope", "container <id> containerd"),
         ("system.slice/cri-containerd-<id>.scope", "container <id> containerd"),
@@ -216,14 +231,214 @@ fn docker_containerd_and_podman() {
         ("libpod_parent/conmon", ""),
         ("libpod_parent/<id>", ""),
         ("libpod_parent/<id>/libpod-<other>", "container <other> podman"),
-        (
-            "user.slice/user-1000.slice/user@1000.service/user.slice/libpod-<id>.scope",
-            "container <id> podman",
-        ),
-        ("user.slice/user-1000.slice/user@1000.service/user.slice/libpod-conmon-<id>.scope", ""),
         ("system.slice/web.service/libpod-payload-<id>", "container <id> podman"),
         ("system.slice/web.service/runtime", ""),
     ]);
+}
+
+#[test]
+fn builds_and_containers_by_name() {
+    check(&[
+        ("system.slice/system.slice:docker:<step>", "container <step> buildkit"),
+        ("system.slice:docker:<step>", "container <step> buildkit"),
+        ("system.slice/system.slice:buildkit:<step>", "container <step> buildkit"),
+        ("system.slice/docker-<step>.scope", "container <step> buildkit"),
+        ("docker/buildkit/<step>", "container <step> buildkit"),
+        ("docker/buildkit/<step>/init", ""),
+        ("buildkit/<step>", "container <step> buildkit"),
+        ("docker/<id>/buildkit/<step>", "container <step> buildkit"),
+        ("system.slice/buildkit.service", "unit buildkit.service"),
+        ("docker/<step>", ""),
+        ("system.slice:docker:W3KZYV3U1TZ8YWVQ6JDO1FNPF", ""),
+        ("system.slice/crun-<id>.scope", "container <id> crun"),
+        ("machine.slice/crun-buildah-buildah4711.scope", "container buildah-buildah4711 crun"),
+        ("system.slice/runc-web.scope", "container web runc"),
+        ("system.slice/crun-.scope", "unit crun-.scope"),
+        ("system.slice/crun-web.service", "unit crun-web.service"),
+        ("kubepods.slice/kubepods-pod<uid_>.slice/crun-<id>.scope", "container <id>  <uid>"),
+        ("kubepods.slice/kubepods-pod<uid_>.slice/crun-web.scope", ""),
+        ("system.slice/apptainer-4711.scope", "container apptainer-4711 apptainer"),
+        ("system.slice/singularity-4711.scope", "container singularity-4711 singularity"),
+        ("system.slice/apptainer-build.scope", "unit apptainer-build.scope"),
+        ("default/web", "container web containerd"),
+        ("k8s.io/debug-1", "container debug-1 containerd"),
+        ("default/web/init", ""),
+        ("default", ""),
+        ("docker/<id>/default/web", "container web containerd"),
+        ("mine/web", ""),
+        ("mine/default/web", ""),
+        ("default/web.service", "unit web.service"),
+        ("default/web.slice", ""),
+        ("kubepods/pod<uid>/kata_<id>", "container <id> kata <uid>"),
+        ("kata_overhead/<id>", "container <id> kata"),
+        ("kata_overhead", ""),
+        ("kata_overhead/x", ""),
+    ]);
+}
+
+#[test]
+fn tasks_and_services_of_orchestrators() {
+    let task = "8f0c3f5e2b1d4a6c9e7f8a9b0c1d2e3f";
+    let allocation = OUTER;
+    let rows: &[(String, String)] = &[
+        (format!("ecs/{task}"), String::new()),
+        (format!("ecs/{task}/{task}-1234567890"), format!("container {task}-1234567890 ecs")),
+        (format!("ecs/prod/{task}/{task}-1234567890"), format!("container {task}-1234567890 ecs")),
+        (format!("ecs/{task}/other-1234567890"), String::new()),
+        (format!("ecs/{task}/{task}-x"), String::new()),
+        (format!("ecs/prod/{task}/<id>"), "container <id>".into()),
+        (format!("ecstasks.slice/ecstasks-{task}.slice/docker-<id>.scope"), "container <id> docker".into()),
+        (format!("nomad/{allocation}"), format!("container {allocation} nomad")),
+        (format!("nomad/share/{allocation}.web"), format!("container {allocation}.web nomad")),
+        (
+            format!("nomad.slice/share.slice/{allocation}.web.scope"),
+            format!("container {allocation}.web nomad"),
+        ),
+        (
+            format!("nomad.slice/reserve.slice/{allocation}.web-1.scope"),
+            format!("container {allocation}.web-1 nomad"),
+        ),
+        (format!("nomad.slice/{allocation}.web.scope"), format!("container {allocation}.web nomad")),
+        ("nomad.slice/share.slice".into(), String::new()),
+        ("nomad/share".into(), String::new()),
+        (format!("mine/{allocation}.web"), String::new()),
+        (format!("garden/{allocation}"), format!("container {allocation} garden")),
+        (format!("garden-cell/good/{allocation}"), format!("container {allocation} garden")),
+        ("garden/good".into(), String::new()),
+        ("garden-cell/good".into(), String::new()),
+        (format!("mesos/{allocation}"), format!("container {allocation} mesos")),
+        (format!("mesos/{allocation}/mesos/<outer>"), "container <outer> mesos".into()),
+        ("mesos/agent".into(), String::new()),
+        ("init".into(), "container init talos".into()),
+        ("system".into(), String::new()),
+        ("system/apid".into(), "container apid talos".into()),
+        ("system/runtime".into(), "container system/runtime talos".into()),
+        ("system/extensions".into(), String::new()),
+        ("system/extensions/tailscale".into(), "container tailscale talos".into()),
+        ("podruntime/runtime".into(), "container podruntime/runtime talos".into()),
+        ("podruntime/kubelet".into(), "container kubelet talos".into()),
+        ("podruntime/kubelet/inner".into(), String::new()),
+        ("system/sshd.service".into(), "unit sshd.service".into()),
+        ("docker/<id>/system/apid".into(), String::new()),
+        ("docker/<id>/init".into(), String::new()),
+        ("mine/system/apid".into(), String::new()),
+    ];
+    let rows: Vec<_> = rows.iter().map(|(path, expected)| (&**path, &**expected)).collect();
+    check(&rows);
+}
+
+/// Whatever a user calls the folders that are the user's own.
+#[test]
+fn what_lies_below_a_users_manager_is_the_users() {
+    check(&[
+        ("<manager>/user.slice/docker-<id>.scope", "container <id> docker of 1000"),
+        ("<manager>/user.slice/libpod-<id>.scope", "container <id> podman of 1000"),
+        ("<manager>/user.slice/libpod-<id>.scope/container", ""),
+        ("<manager>/user.slice/libpod-conmon-<id>.scope", ""),
+        ("<manager>/user.slice/nerdctl-<id>.scope", "container <id> containerd of 1000"),
+        ("<manager>/app.slice/docker.service/docker/<id>", "container <id> docker of 1000"),
+        ("<manager>/app.slice/buildkit.service/buildkit/<step>", "container <step> buildkit of 1000"),
+        ("<manager>/app.slice/apptainer-4711.scope", "container apptainer-4711 apptainer of 1000"),
+        ("<manager>/app.slice/run-1.scope/lxc.payload.web", "container web lxc of 1000"),
+        ("<manager>/app.slice/lxc.payload.web", "container web lxc of 1000"),
+        ("<manager>/app.slice/x.service/slurmstepd.scope/job_777", ""),
+        ("<manager>/slurmstepd.scope/job_777", ""),
+        ("<manager>/slurmstepd.scope", "unit user@1000.service/slurmstepd.scope"),
+        ("<manager>/app.slice/x.service/slurm/uid_0/job_777", ""),
+        ("<manager>/app.slice/x.service/oar/alice_7", ""),
+        ("<manager>/oar.slice/oar-u0-j7.slice", ""),
+        ("<manager>/kubepods.slice/kubepods-pod<uid_>.slice", ""),
+        (
+            "<manager>/kubepods.slice/kubepods-pod<uid_>.slice/cri-containerd-<id>.scope",
+            "container <id> containerd of 1000",
+        ),
+        ("<manager>/k3s-rootless.service/kubepods/burstable/pod<uid>", ""),
+        ("<manager>/k3s-rootless.service/kubepods/burstable/pod<uid>/<id>", "container <id>  of 1000"),
+        (
+            "<manager>/app.slice/kubepods-pod<uid_>.slice:cri-containerd:<id>",
+            "container <id> containerd of 1000",
+        ),
+        (
+            r"<manager>/app.slice/machine-qemu\x2d1\x2dpayroll.scope",
+            r"unit user@1000.service/machine-qemu\x2d1\x2dpayroll.scope",
+        ),
+        (r"<manager>/app.slice/x.service/machine-qemu\x2d1\x2dpayroll.scope", ""),
+        (r"<manager>/x.service/machine/qemu-1-payroll.libvirt-qemu", ""),
+        ("<manager>/x.service/qemu.slice/100.scope", ""),
+        ("<manager>/x.service/firecracker/payroll", ""),
+        ("<manager>/machine.slice/machine-web.scope", "container web systemd-nspawn of 1000"),
+        ("<manager>/app.slice/system/apid", ""),
+        ("user.slice/user-1000.slice/session-4.scope/docker/<id>", "container <id> docker of 1000"),
+        ("user.slice/user-1000.slice/session-4.scope/slurmstepd.scope/job_777", ""),
+        ("user.slice/user-1000.slice/session-4.scope/kubepods/pod<uid>", ""),
+        // Another user's name, and root's, in the own tree.
+        (
+            "<manager>/user.slice/user-0.slice/user@0.service/docker-<id>.scope",
+            "container <id> docker of 1000",
+        ),
+        ("<manager>/user.slice/user-1001.slice", ""),
+        ("lxc/101/ns/<manager>/x.service/slurmstepd.scope/job_777", ""),
+        // Root may do all this anyhow.
+        ("user.slice/user-0.slice/user@0.service/user.slice/libpod-<id>.scope", "container <id> podman"),
+        ("user.slice/user-0.slice/session-4.scope/slurm/uid_0/job_42", "job slurm 42 0"),
+        // No user manager, but a service of the host that is called like one.
+        ("system.slice/x.service/user@1000.service/docker-<id>.scope", "container <id> docker"),
+    ]);
+}
+
+#[test]
+fn a_users_container_has_no_series_of_anybody_else() {
+    let of = |path: &str| recognise(&filled(path)).unwrap();
+    let (root, user) = (of("docker/<id>"), of("<manager>/user.slice/docker-<id>.scope"));
+    assert_ne!(root.key_by_id(), user.key_by_id());
+    let expected = format!("user@1000.service/{}", &ID[..12]);
+    assert_eq!(*user.key_by_id().values[2], *expected);
+    assert!(user.info_by_id().contains(&("user_id", "1000".into())));
+}
+
+#[test]
+fn a_domain_whose_name_may_have_been_cut_keeps_its_number() {
+    // `qemu-1-` and 57 more are 64.
+    let name = "n".repeat(57);
+    let scope = |number: u32, name: &str| {
+        let path = format!(r"machine.slice/machine-qemu\x2d{number}\x2d{name}.scope");
+        recognise(&path).map_or(String::new(), |workload| spelled(&workload))
+    };
+    let folder = |number: u32, name: &str| {
+        let path = format!("machine/qemu-{number}-{name}.libvirt-qemu");
+        recognise(&path).map_or(String::new(), |workload| spelled(&workload))
+    };
+    for of in [&scope as &dyn Fn(u32, &str) -> String, &folder] {
+        assert_eq!(of(1, &name), format!("vm {name}~1"));
+        assert_eq!(of(2, &name), format!("vm {name}~2"));
+        assert_eq!(of(12, &name[1..]), format!("vm {}~12", &name[1..]));
+        assert_eq!(of(2, &name[1..]), format!("vm {}", &name[1..]), "it is complete");
+    }
+    let path = format!(r"machine.slice/machine-lxc\x2d1\x2d{}.scope", "n".repeat(58));
+    let cut = recognise(&path).map_or(String::new(), |workload| spelled(&workload));
+    assert_eq!(cut, format!("container {}~1 lxc ", "n".repeat(58)));
+}
+
+/// Were it not linear, this would not end within the patience of whoever runs it.
+#[test]
+fn a_long_path_costs_time_in_proportion_to_its_length() {
+    for part in ["/..", "/../a", "/docker", "/x.service", "/kubepods", "/-", "/:", r"/machine-\x2d.scope"] {
+        let path = part.repeat((1 << 20) / part.len());
+        assert!(!matches!(nearest(&path), Some(Workload::Container { .. })));
+    }
+    let name = format!("machine-{}.scope", r"\x2d".repeat(1 << 18));
+    let _ = nearest(&name);
+    let deep = format!("docker/{ID}{}", "/..".repeat(1 << 18));
+    assert_eq!(spelled(&nearest(&deep).unwrap()), format!("container {ID} docker "));
+}
+
+#[test]
+fn the_nearest_is_what_recognise_finds_first_from_below() {
+    for path in ["", "a", "docker/<id>/x/y", "kubepods/pod<uid>/<id>/docker/<other>/init", "<manager>/a/b"] {
+        let path = filled(path);
+        let mut ancestors = std::iter::successors(Some(&*path), |path| Some(path.rsplit_once('/')?.0));
+        assert_eq!(nearest(&path), ancestors.find_map(recognise), "{path}");
+    }
 }
 
 #[test]
@@ -408,5 +623,7 @@ proptest! {
         if let Some(Workload::Container { id, .. }) = recognise(&path) {
             prop_assert!(!id.is_empty(), "{path}");
         }
+        let mut ancestors = std::iter::successors(Some(&*path), |path| Some(path.rsplit_once('/')?.0));
+        prop_assert_eq!(nearest(&path), ancestors.find_map(recognise));
     }
 }

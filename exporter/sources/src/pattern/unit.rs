@@ -39,6 +39,15 @@ pub(super) fn is_user_manager(name: &str) -> bool {
     name.strip_prefix("user@").is_some_and(|rest| rest.ends_with(".service"))
 }
 
+/// The user, other than root, to whom the folder and all below it is left: `user-U.slice` of `user.slice`, and
+/// `user@U.service`.
+pub(super) fn user_of<'n>(place: &Place<'_>, name: &'n str) -> Option<&'n str> {
+    let slice =
+        || name.strip_prefix("user-")?.strip_suffix(".slice").filter(|_| place.parent == "user.slice");
+    let manager = || name.strip_prefix("user@")?.strip_suffix(".service");
+    slice().or_else(manager).filter(|user| !user.is_empty() && *user != "0" && !place.in_unit)
+}
+
 fn on_the_host(place: &Place<'_>) -> bool {
     !place.inside && !place.in_unit
 }
