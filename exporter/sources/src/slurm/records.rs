@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use noether_core::workload::{Info, JobId, Key, Workload};
 
+use super::component::{components, of_process};
+use super::variables::{LONGEST_ENVIRONMENT, Variables};
 use crate::file::beginning;
 
 /// The label `scheduler`.
@@ -23,7 +25,7 @@ const NAMES: [(&str, &str); 4] = [
     ("partition", "SLURM_JOB_PARTITION"),
     ("job_name", "SLURM_JOB_NAME"),
 ];
-const NUMBER: &str = "SLURM_JOB_ID";
+pub(super) const NUMBER: &str = "SLURM_JOB_ID";
 const SLUID: &str = "SLURM_JOB_SLUID";
 const UID: &str = "SLURM_JOB_UID";
 
@@ -31,9 +33,6 @@ const ROOT: &str = "0";
 
 /// No file of a prolog is longer.
 const LONGEST_FILE: u64 = 64 << 10;
-
-/// So much of an environment is read.
-const LONGEST_ENVIRONMENT: u64 = 1 << 20;
 
 /// So many processes of a job are asked.
 const MOST_PROCESSES: usize = 256;
@@ -117,7 +116,7 @@ impl Records {
     }
 
     fn file(&self, name: &str) -> Option<Variables> {
-        Some(Variables::of_file(beginning(&self.folder.join(name), LONGEST_FILE)?))
+        Some(Variables::of_file(&beginning(&self.folder.join(name), LONGEST_FILE)?))
     }
 
     /// What a process tells, if it can be believed.
@@ -128,7 +127,8 @@ impl Records {
         if certain.uid.as_ref().is_some_and(|uid| *uid != owner) {
             return None;
         }
-        let environment = Variables::of_process(beginning(&folder.join("environ"), LONGEST_ENVIRONMENT)?);
+        let environment = Variables::of_process(&beginning(&folder.join("environ"), LONGEST_ENVIRONMENT)?);
+        let environment = of_own_component(environment, certain.number.as_deref())?;
         let number = id(environment.of(NUMBER)?)?;
         let file = if certain.number.is_none() { self.file(&number) } else { None };
         let number = Some(certain.number.clone().unwrap_or(number));
@@ -139,6 +139,20 @@ impl Records {
         let uid = if &*owner == ROOT { certain.uid.clone() } else { claimed.uid };
         fits.then_some(Told { environment, certain: Certain { uid, ..claimed }, file })
     }
+}
+
+/// The variables as the component of a heterogeneous job has them that the process is of: the one with this number, or where
+/// that is not known, the one that the process seems to run in. `None` where nothing tells which.
+fn of_own_component(environment: Variables, number: Option<&str>) -> Option<Variables> {
+    let components = components(&environment);
+    if components.is_empty() {
+        return Some(environment);
+    }
+    let own = match number {
+        Some(number) => components.iter().find(|one| *one.number == *number)?,
+        None => of_process(&components, &environment)?,
+    };
+    Some(environment.narrowed_to(own.place))
 }
 
 /// What a process told, what follows from that, and the file of the job that it belongs to.
@@ -183,38 +197,8 @@ impl Certain {
     }
 }
 
-/// Assignments to variables, as `env` and `environ` have them.
-#[derive(Debug)]
-struct Variables {
-    content: Vec<u8>,
-    separator: u8,
-}
-
-impl Variables {
-    /// Lines; or, where there is a zero byte, what zero bytes end (`env -0`), so that values may have several lines.
-    fn of_file(content: Vec<u8>) -> Self {
-        let separator = if content.contains(&0) { 0 } else { b'\n' };
-        Self { content, separator }
-    }
-
-    fn of_process(mut content: Vec<u8>) -> Self {
-        // Where the end was cut off, the last one is no whole one.
-        if content.len() as u64 >= LONGEST_ENVIRONMENT {
-            content.truncate(content.iter().rposition(|byte| *byte == 0).unwrap_or(0));
-        }
-        Self { content, separator: 0 }
-    }
-
-    /// Its value: what was said first, so that a line that somebody smuggled in behind counts for nothing.
-    fn of(&self, variable: &str) -> Option<&[u8]> {
-        let mut entries = self.content.split(|byte| *byte == self.separator);
-        let value = entries.find_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"="));
-        value.map(<[u8]>::trim_ascii)
-    }
-}
-
 /// A number as Slurm and the kernel give them to jobs and users.
-fn id(value: &[u8]) -> Option<Arc<str>> {
+pub(super) fn id(value: &[u8]) -> Option<Arc<str>> {
     let number = u32::try_from(crate::file::number(value)?).ok()?;
     Some(number.to_string().into())
 }
@@ -375,6 +359,36 @@ pub(super) mod tests {
         assert_eq!(fixture.said(&job, &[7]), "98 user=ada");
     }
 
+    /// What every process of a job of two components has, as Slurm 22.05 sets it.
+    const HETEROGENEOUS: &str = "SLURM_HET_SIZE=2\0SLURM_JOB_ID=1\0SLURM_JOB_USER=ada\0SLURM_JOB_NAME=beta\0\
+        SLURM_JOB_PARTITION=second\0SLURM_JOB_ID_HET_GROUP_0=1\0SLURM_JOB_ID_HET_GROUP_1=2\0\
+        SLURM_JOB_NAME_HET_GROUP_0=alpha\0SLURM_JOB_NAME_HET_GROUP_1=beta\0SLURM_JOB_PARTITION_HET_GROUP_0=main\0\
+        SLURM_JOB_PARTITION_HET_GROUP_1=second\0SLURM_JOB_NODELIST_HET_GROUP_0=n1\0\
+        SLURM_JOB_NODELIST_HET_GROUP_1=n[2-3]\0SLURM_STEP_ID=0\0";
+
+    #[test]
+    fn components_of_a_heterogeneous_job_have_their_own_names() {
+        let (fixture, uid) = (Fixture::new(), me());
+        fixture.environment(7, HETEROGENEOUS.as_bytes());
+        let leader = format!("1 user_id={uid} user=ada partition=main job_name=alpha");
+        let second = format!("2 user_id={uid} user=ada partition=second job_name=beta");
+        assert_eq!(fixture.said(&number("1", None), &[7]), leader);
+        assert_eq!(fixture.said(&number("2", None), &[7]), second);
+        assert_eq!(fixture.said(&number("3", None), &[7]), "nothing");
+        let (one, two) = (sluid("s5K1KKYAYG5D00"), sluid("s5K1KKYAYG5D01"));
+        assert_eq!(fixture.said(&one, &[7]), "nothing", "nothing tells which component it is in");
+        fixture.environment(8, format!("{HETEROGENEOUS}SLURMD_NODENAME=n1\0").as_bytes());
+        fixture.environment(9, format!("{HETEROGENEOUS}SLURMD_NODENAME=n2\0").as_bytes());
+        assert_eq!(fixture.said(&one, &[7, 8]), leader);
+        assert_eq!(fixture.said(&two, &[7, 9]), second);
+        // The leader's SLUID is inherited as its number is.
+        let inherited = format!("{HETEROGENEOUS}SLURMD_NODENAME=n2\0SLURM_JOB_SLUID=s5K1KKYAYG5D00\0");
+        fixture.environment(9, inherited.as_bytes());
+        assert_eq!(fixture.said(&two, &[9]), second);
+        fixture.file("2", "SLURM_JOB_ID=2\nSLURM_JOB_UID=4242\nSLURM_JOB_USER=eve\n");
+        assert_eq!(fixture.said(&two, &[9]), "nothing", "it pretends to be another user's job");
+    }
+
     #[test]
     fn numbers_are_those_of_jobs() {
         assert_eq!(id(b"4711").as_deref(), Some("4711"));
@@ -396,21 +410,6 @@ pub(super) mod tests {
         );
         assert_eq!(tidy("a\u{202e}b\u{85}c".as_bytes()).as_deref(), Some("a\u{fffd}b\u{fffd}c"));
         assert_eq!(tidy("é".repeat(1000).as_bytes()).unwrap().chars().count(), LONGEST_NAME);
-    }
-
-    #[test]
-    fn what_is_said_first_counts() {
-        let lines =
-            Variables::of_file(b"X=1\nSLURM_JOB_USER=ada\nSLURM_JOB_NAME=x\nSLURM_JOB_USER=eve".to_vec());
-        assert_eq!(lines.of("SLURM_JOB_USER"), Some(&b"ada"[..]));
-        let zeros =
-            Variables::of_file(b"SLURM_JOB_NAME=x\nSLURM_JOB_USER=eve\0SLURM_JOB_USER=ada\0".to_vec());
-        assert_eq!(zeros.of("SLURM_JOB_USER"), Some(&b"ada"[..]));
-        assert_eq!((zeros.of("SLURM_JOB"), zeros.of("")), (None, None));
-        let mut long = b"SLURM_JOB_ID=42\0SLURM_JOB_USER=".to_vec();
-        long.resize(LONGEST_ENVIRONMENT as usize, b'a');
-        let long = Variables::of_process(long);
-        assert_eq!((long.of("SLURM_JOB_ID"), long.of("SLURM_JOB_USER")), (Some(&b"42"[..]), None));
     }
 
     #[test]
