@@ -4,6 +4,8 @@
 //! `retired`. What is *shown* differs only by what is held and by what is finer than the granularity, and both are
 //! `pending`.
 
+mod places;
+
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,6 +16,8 @@ use crate::reading::{Component, Moment};
 use crate::snapshot::{ComponentRow, Generation, Mode, Row, Snapshot, Totals};
 use crate::units::Energy;
 use crate::workload::{Info, Key};
+pub use places::Delegation;
+use places::Place;
 
 /// How long series live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +84,10 @@ pub struct Publication {
 
 #[derive(Clone, Debug)]
 struct Account {
-    /// `None` while the workload has no name: then all of it is pending.
+    /// `None` while the workload has no name: then all of it is pending. `None` too of one that pays into another.
     key: Option<Arc<Key>>,
+    place: Place,
+    delegation: Option<Delegation>,
     info: Arc<Info>,
     energy: Totals,
     cpu: Duration,
@@ -107,6 +113,9 @@ pub struct Ledger {
     retired: Totals,
     components: [Option<Hold>; Component::COUNT],
     folded: u64,
+    /// How many accounts have a place, that of the folded aside; and of these, in each delegated tree.
+    shown: usize,
+    trees: BTreeMap<Arc<str>, usize>,
 }
 
 impl Ledger {
@@ -123,6 +132,8 @@ impl Ledger {
             retired: ZERO,
             components: [None; Component::COUNT],
             folded: 0,
+            shown: 0,
+            trees: BTreeMap::new(),
         }
     }
 
@@ -140,6 +151,11 @@ impl Ledger {
 
     /// A workload with this label set lives: its account, new or, where the label set is still shown, the old one.
     pub fn admit(&mut self, key: Key, info: Info) -> AccountId {
+        self.admit_from(key, info, None)
+    }
+
+    /// The same of a workload in a delegated tree.
+    pub fn admit_from(&mut self, key: Key, info: Info, delegation: Option<Delegation>) -> AccountId {
         if let Some(id) = self.by_key.get(&key).copied() {
             if let Some(account) = self.account(id) {
                 account.living += 1;
@@ -148,14 +164,10 @@ impl Ledger {
             }
             return id;
         }
-        let folded = Key::folded();
-        if key != folded && self.by_key.len() >= self.terms.max {
-            self.folded += 1;
-            return self.admit(folded, Info::new());
-        }
         let key = Arc::new(key);
-        let id = self.open(Account::new(Some(Arc::clone(&key)), info));
+        let id = self.open(Account { delegation, ..Account::new(Some(Arc::clone(&key)), info) });
         self.by_key.insert(key, id);
+        self.seat(id);
         id
     }
 
@@ -166,9 +178,16 @@ impl Ledger {
 
     /// An unnamed account's labels are known: its contents move to the account of these labels, which comes back. A
     /// workload that ended in the meantime ends there too.
-    pub fn name(&mut self, unnamed: AccountId, key: Key, info: Info) -> AccountId {
+    pub fn name(
+        &mut self,
+        unnamed: AccountId,
+        key: Key,
+        info: Info,
+        delegation: Option<Delegation>,
+    ) -> AccountId {
         let Some(old) = self.close(unnamed) else { return unnamed };
-        let id = self.admit(key, info);
+        let id = self.admit_from(key, info, delegation);
+        self.redirect(unnamed, id);
         if let Some(account) = self.account(id) {
             account.energy.add_all(&old.energy);
             account.cpu += old.cpu;
@@ -195,7 +214,7 @@ impl Ledger {
 
     /// Charges energy to an account.
     pub fn charge(&mut self, id: AccountId, component: Component, mode: Mode, energy: Energy) {
-        match self.account(id) {
+        match self.account(self.payer(id)) {
             Some(account) => account.energy.add(component, mode, energy),
             // No such account: still no joule is lost.
             None => self.unattributed.add(component, mode, energy),
@@ -211,7 +230,7 @@ impl Ledger {
 
     /// CPU time that an account's workload used.
     pub fn used(&mut self, id: AccountId, cpu: Duration) {
-        if let Some(account) = self.account(id) {
+        if let Some(account) = self.account(self.payer(id)) {
             account.cpu += cpu;
         }
     }
@@ -220,10 +239,11 @@ impl Ledger {
     pub fn publish(&mut self, publication: &Publication, snapshot: &mut Snapshot) {
         snapshot.generation = publication.generation;
         snapshot.at = publication.at;
-        snapshot.folded = self.folded;
         for hold in self.components.iter_mut().flatten() {
             hold.advance(publication, self.terms.zero_hold);
         }
+        self.seat_used();
+        snapshot.folded = self.folded;
         self.advance_accounts(publication);
         let held: Vec<Component> =
             Component::ALL.into_iter().filter(|component| self.holds(*component)).collect();
@@ -246,6 +266,7 @@ impl Ledger {
         snapshot.rows.clear();
         snapshot.rows.extend(self.by_key.iter().filter_map(|(key, id)| {
             let account = self.accounts.get(id.0 as usize)?.as_ref()?;
+            (account.place == Place::Shown).then_some(())?;
             let released = account.hold.released();
             let (energy, rest) = if released { shown(&account.energy) } else { (ZERO, ZERO) };
             hold_back(&rest);
@@ -281,6 +302,9 @@ impl Ledger {
         for id in due {
             if let Some(account) = self.close(id) {
                 self.retired.add_all(&account.energy);
+                if let Place::Folded(into) = account.place {
+                    self.leave(into);
+                }
             }
         }
     }
@@ -314,6 +338,7 @@ impl Ledger {
     }
 
     fn close(&mut self, id: AccountId) -> Option<Account> {
+        self.count(id, -1);
         let account = self.accounts.get_mut(id.0 as usize)?.take()?;
         self.vacant.push(id.0);
         if let Some(key) = &account.key {
@@ -329,6 +354,8 @@ impl Account {
     fn new(key: Option<Arc<Key>>, info: Info) -> Self {
         Self {
             key,
+            place: Place::default(),
+            delegation: None,
             info: Arc::new(info),
             energy: ZERO,
             cpu: Duration::ZERO,
@@ -341,8 +368,15 @@ impl Account {
 
     /// Moves the account on; `true` when it is to be retired.
     fn advance(&mut self, publication: &Publication, terms: &Terms) -> bool {
+        if matches!(self.place, Place::Folded(_)) {
+            return self.living == 0;
+        }
         if self.key.is_none() {
             return false;
+        }
+        if self.place == Place::Waiting {
+            // It has no series to linger, and nothing to retire.
+            return self.living == 0;
         }
         self.hold.advance(publication, terms.zero_hold);
         self.since.get_or_insert(publication.at);

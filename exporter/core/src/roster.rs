@@ -9,7 +9,7 @@ use core::time::Duration;
 use alloc::sync::Arc;
 
 use crate::hierarchy::Hierarchy;
-use crate::ledger::{AccountId, Ledger};
+use crate::ledger::{AccountId, Delegation, Ledger};
 use crate::reading::Moment;
 use crate::sample::{Birth, Cgroup, CgroupId, Sample};
 use crate::usage::{Base, Consumer, ConsumerId, Usage};
@@ -60,6 +60,7 @@ struct Unnamed {
     consumer: ConsumerId,
     workload: Arc<Workload>,
     above: Info,
+    delegation: Option<Delegation>,
     since: Moment,
 }
 
@@ -178,19 +179,35 @@ impl Roster {
         let above = enclosing_job(sample.cgroups, cgroup);
         let identity = names.identify(workload);
         let unnamed = identity == Identity::NotYet;
+        let delegation = self.delegation(sample.cgroups, cgroup, workload, usage);
         let account = match labels(identity, workload) {
             None => ledger.admit_unnamed(),
-            Some((key, info)) => ledger.admit(key, [info, above.clone()].concat()),
+            Some((key, info)) => ledger.admit_from(key, [info, above.clone()].concat(), delegation.clone()),
         };
         let consumer = Consumer { account, sockets: cgroup.sockets, reserved: cgroup.reserved };
         let member = usage.begin(consumer, tie(workload));
         if unnamed {
             let workload = Arc::clone(workload);
-            self.unnamed.push(Unnamed { account, consumer: member, workload, above, since: sample.at });
+            let since = sample.at;
+            self.unnamed.push(Unnamed { account, consumer: member, workload, above, delegation, since });
         }
         if let Some(slot) = self.members.get_mut(id as usize) {
             *slot = Some(Member { consumer: member, workload: Arc::clone(workload) });
         }
+    }
+
+    /// The delegated tree that the workload lies in, and the account of what it lies in.
+    fn delegation(
+        &self,
+        cgroups: &[Cgroup],
+        cgroup: &Cgroup,
+        workload: &Workload,
+        usage: &mut Usage,
+    ) -> Option<Delegation> {
+        let tree = workload.delegated_tree()?;
+        let enclosing = cgroup.parent.and_then(|parent| self.owner(cgroups, parent));
+        let rest = enclosing.and_then(|consumer| usage.consumer(consumer)).map(|consumer| consumer.account);
+        Some(Delegation { tree, rest })
     }
 
     fn end(&mut self, id: CgroupId, at: Moment) {
@@ -207,7 +224,8 @@ impl Roster {
                 identity => identity,
             };
             let Some((key, info)) = labels(identity, &one.workload) else { return true };
-            let account = ledger.name(one.account, key, [info, one.above.clone()].concat());
+            let info = [info, one.above.clone()].concat();
+            let account = ledger.name(one.account, key, info, one.delegation.clone());
             if let Some(consumer) = usage.consumer(one.consumer) {
                 consumer.account = account;
             }

@@ -562,8 +562,108 @@ fn beyond_the_limit_everything_is_folded() {
     }
     bench.add(0, 30.0);
     bench.tick(1.0);
+    assert_eq!((bench.joules("a", Component::Cpu), bench.joules("_folded", Component::Cpu)), (10.0, 0.0));
+    assert_eq!((bench.pending(Component::Cpu), bench.snapshot.folded), (20.0, 2), "it is shown at 0 first");
+    bench.tick(1.0);
     assert_eq!((bench.joules("a", Component::Cpu), bench.joules("_folded", Component::Cpu)), (10.0, 20.0));
     assert_eq!(bench.snapshot.folded, 2);
+    // What has ended makes room, but not for who is folded already.
+    bench.cgroups[0].gone = true;
+    (0..4).for_each(|_| bench.tick(200.0));
+    assert_eq!(shown(&bench), ["_folded"]);
+    bench.cgroups[0] = unit("d");
+    bench.settle();
+    assert_eq!(shown(&bench), ["_folded", "d"]);
+    for id in 0..3 {
+        bench.run(id, 100);
+        bench.busy(0, 100);
+    }
+    bench.add(0, 30.0);
+    bench.tick(1.0);
+    assert_eq!((bench.joules("d", Component::Cpu), bench.joules("_folded", Component::Cpu)), (10.0, 40.0));
+}
+
+/// The names of all series.
+fn shown(bench: &Bench) -> Vec<String> {
+    let name = |row: &noether_core::snapshot::Row| row.key.values.last().map(ToString::to_string);
+    bench.snapshot.rows.iter().filter_map(name).collect()
+}
+
+#[test]
+fn what_has_used_nothing_gives_way_to_what_has() {
+    let mut policy = policy();
+    policy.terms.max = 2;
+    let mut bench = Bench::new(&policy, 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.cgroups = vec![unit("a"), unit("b"), unit("c"), unit("d")];
+    bench.settle();
+    assert_eq!(shown(&bench), ["a", "b"], "there is room for two of the idle ones");
+    let spend = |bench: &mut Bench, id: usize| {
+        bench.run(id, 100);
+        bench.busy(0, 100);
+        bench.add(0, 10.0);
+        bench.tick(1.0);
+        bench.tick(1.0);
+    };
+    spend(&mut bench, 2);
+    assert_eq!((shown(&bench), bench.joules("c", Component::Cpu)), (vec!["b".into(), "c".into()], 10.0));
+    spend(&mut bench, 0);
+    assert_eq!((shown(&bench), bench.joules("a", Component::Cpu)), (vec!["a".into(), "c".into()], 10.0));
+    assert_eq!(bench.snapshot.folded, 0);
+    spend(&mut bench, 3);
+    assert_eq!((bench.joules("_folded", Component::Cpu), bench.snapshot.folded), (10.0, 1));
+    bench.cgroups[1].gone = true;
+    bench.tick(1.0);
+    assert_eq!(shown(&bench), ["_folded", "a", "c"], "an idle one without a place leaves nothing behind");
+}
+
+#[test]
+fn a_delegated_tree_has_a_bound_of_its_own() {
+    let mut policy = policy();
+    policy.terms.max = 20;
+    let mut bench = Bench::new(&policy, 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.cgroups = vec![unit("user@1.service"), unit("host.service")];
+    let below =
+        |id: u32| Cgroup { parent: Some(0), top_level: false, ..unit(&format!("user@1.service/{id}")) };
+    bench.cgroups.extend((0..1000).map(below));
+    bench.settle();
+    assert_eq!(shown(&bench).len(), 4, "both of the host, and a tenth of the places");
+    let spend = |bench: &mut Bench, ids: &[usize]| {
+        for id in ids {
+            bench.run(*id, 100);
+            bench.run(0, if (2..1002).contains(id) { 100 } else { 0 });
+            bench.busy(0, 100);
+            bench.add(0, 10.0);
+        }
+        bench.tick(1.0);
+        bench.tick(1.0);
+    };
+    spend(&mut bench, &[900, 901]);
+    let of = |bench: &Bench, id: usize| bench.joules(&format!("user@1.service/{}", id - 2), Component::Cpu);
+    assert_eq!((of(&bench, 900), of(&bench, 901), shown(&bench).len()), (10.0, 10.0, 4));
+    // More than two that have used something pay into what they lie in.
+    spend(&mut bench, &[5, 6, 7, 900]);
+    assert_eq!((of(&bench, 900), of(&bench, 5), shown(&bench).len()), (20.0, 0.0, 4));
+    assert_eq!(bench.joules("user@1.service", Component::Cpu), 30.0);
+    assert_eq!(bench.snapshot.folded, 0);
+    // The host's own come later, and have places.
+    bench.cgroups.extend((0..10).map(|id| unit(&format!("late-{id}"))));
+    bench.settle();
+    let late: Vec<usize> = (1002..1012).collect();
+    spend(&mut bench, &late);
+    assert!(
+        (0..10).all(|id| bench.joules(&format!("late-{id}"), Component::Cpu) > 9.0),
+        "{:?}",
+        shown(&bench)
+    );
+    // A folded one ends, and so does all.
+    for cgroup in &mut bench.cgroups[2..1002] {
+        cgroup.gone = true;
+    }
+    (0..5).for_each(|_| bench.tick(200.0));
+    assert_eq!(shown(&bench).len(), 12);
+    assert_eq!(bench.joules("user@1.service", Component::Cpu), 30.0);
 }
 
 #[derive(Clone, Debug)]
@@ -604,14 +704,14 @@ impl Turn {
                 _ => Ok(counted(raw.wrapping_add(self.gains[place]) % RANGE)),
             };
         }
-        for id in 0..6 {
+        for (id, name) in NAMES.into_iter().enumerate() {
             bench.run(id, self.runs[id]);
             bench.busy(id % 2, self.runs[id]);
             bench.cgroups[id].memory = Some(self.runs[id] << 20);
             if !bench.cgroups[id].present && self.fates[id] < 200 {
                 // Some stay away for so long that their series retire.
             } else if !bench.cgroups[id].present {
-                let unit = unit(&format!("u{}", id % 5));
+                let unit = unit(name);
                 bench.cgroups[id] = Cgroup { birth: Birth::Now, gone: self.fates[id] > 250, ..unit };
             } else if self.fates[id] < 40 {
                 bench.cgroups[id].gone = true;
@@ -642,6 +742,9 @@ fn energies(snapshot: &Snapshot) -> BTreeMap<String, Energy> {
     energies
 }
 
+/// Two are the same, and two are in one delegated tree.
+const NAMES: [&str; 6] = ["u0", "u1", "u2", "user@1.service/u3", "user@1.service/u4", "u0"];
+
 /// A node with four domains and six cgroups, of which two have equal labels.
 fn crowd(granularity: Granularity, floor: u64) -> Bench {
     let terms = Terms { linger: Duration::from_secs(3), zero_hold: Duration::from_secs(5), max: 4 };
@@ -651,7 +754,7 @@ fn crowd(granularity: Granularity, floor: u64) -> Bench {
     bench.counter("rapl", "package-1", Component::Cpu, Role::Part, 1, 0);
     bench.counter("rapl", "dram-0", Component::Dram, Role::Part, 0, 0);
     bench.counter("rapl", "psys", Component::Other, Role::Whole, 0, 0);
-    bench.cgroups = (0..6).map(|id| unit(&format!("u{}", id % 5))).collect();
+    bench.cgroups = NAMES.iter().map(|name| unit(name)).collect();
     bench
 }
 
