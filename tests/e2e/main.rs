@@ -24,6 +24,7 @@ mod golden;
 mod gpu;
 mod holders;
 mod http;
+mod identities;
 mod image;
 mod least_privilege;
 mod meters;
