@@ -114,11 +114,10 @@ fn gains(
 const MODERN: &str = "drm-driver:\tamdgpu\ndrm-pdev:\t0000:03:00.0\ndrm-client-id";
 
 /// ROCm's compute is in no engine time; the compositor beside it is on the engine for 5 ms a second.
-#[test]
-fn rocm_pays_beside_a_compositor() {
+fn rocm(busy: &str) {
     let _guard = together();
     let mut machine = two_containers();
-    amd(&mut machine, 1, "0000:03:00.0", "250000000", "100");
+    amd(&mut machine, 1, "0000:03:00.0", "250000000", busy);
     client(
         &mut machine,
         1,
@@ -143,6 +142,17 @@ fn rocm_pays_beside_a_compositor() {
     let text = doctor(&machine);
     assert!(text.contains("reports no times of 1 of 2 processes on card1"), "{text}");
     assert!(text.lines().any(|line| line.contains("amdgpu") && line.starts_with("warning")), "{text}");
+}
+
+#[test]
+fn rocm_pays_beside_a_compositor() {
+    rocm("100");
+}
+
+/// A card that does not say how busy it is.
+#[test]
+fn rocm_pays_where_utilisation_cannot_be_read() {
+    rocm("");
 }
 
 /// Two compute; that one of them decodes a video, which is reported, does not make its compute free, nor the other's.
@@ -193,16 +203,17 @@ fn an_old_kernel_splits_by_memory_and_says_so() {
 }
 
 /// MI250X: the first die shows the power of both. A idles on the first, B works on the second.
-fn package(second: &str) {
+fn package(second: &str, engine: bool) {
     let _guard = together();
     let mut machine = two_containers();
     amd(&mut machine, 0, "0000:c1:00.0", "420000000", "0");
     amd(&mut machine, 1, "0000:c6:00.0", second, "100");
     let works = |machine: &mut Machine, seconds: f64| {
         for (pid, pci, time) in [(1, "0000:c1:00.0", 0), (2, "0000:c6:00.0", (seconds * 9e8) as u64)] {
-            let content = format!(
-                "drm-pdev:\t{pci}\ndrm-client-id:\t{pid}\ndrm-memory-vram:\t9000 KiB\ndrm-engine-compute:\t{time} ns"
-            );
+            let mut content = format!("drm-pdev:\t{pci}\ndrm-client-id:\t{pid}\ndrm-memory-vram:\t9000 KiB");
+            if engine {
+                content.push_str(&format!("\ndrm-engine-compute:\t{time} ns"));
+            }
             client(machine, pid, &format!("renderD{}", 127 + pid), &content);
         }
     };
@@ -230,12 +241,18 @@ fn package(second: &str) {
 
 #[test]
 fn dies_of_a_package_are_split_by_the_use_of_both() {
-    package("0");
+    package("0", true);
+}
+
+/// The same by ROCm, whose times are not reported.
+#[test]
+fn dies_of_a_package_are_split_by_utilisation_where_no_time_is_reported() {
+    package("0", false);
 }
 
 #[test]
 fn a_die_whose_power_cannot_be_read_is_a_part_of_its_package() {
-    package("");
+    package("", true);
 }
 
 /// Partitions have devices of their own, that are not on PCI; their clients are on the accelerator.

@@ -83,20 +83,8 @@ impl Card {
             max_power: None,
             may_mirror: false,
         });
-        let pci = address.map(|address| address.to_string()).unwrap_or_default();
-        let device = Device {
-            domain: Arc::clone(&domain),
-            gpu: name.into(),
-            index: 0,
-            uuid: text(&folder.join(kind.names.0)).unwrap_or_else(|| pci.clone()).into(),
-            model: text(&folder.join(kind.names.1)).unwrap_or_else(|| ids(&folder)).into(),
-            driver: kind.name.into(),
-            pci: pci.into(),
-            // Its files in /dev/dri are numbered across drivers, and are called by its name.
-            minor: None,
-        };
         Some(Self {
-            device: Arc::new(device),
+            device: Arc::new(device(kind, name, &folder, address, &domain)),
             address,
             board: Board::read(&folder, address),
             domain,
@@ -308,6 +296,28 @@ fn first(files: &[PathBuf], good: impl Fn(u64) -> bool) -> Result<(&Path, u64), 
 fn read(file: &Path) -> Result<u64, Error> {
     let content = fs::read(file).map_err(|error| Error::io(file, error))?;
     number(&content).ok_or_else(|| Unexpected { expected: "a number", found: &content }.at(file))
+}
+
+/// The device of a card, whose place among the others is not known yet.
+fn device(
+    kind: &Kind,
+    name: &str,
+    folder: &Path,
+    address: Option<PciAddress>,
+    domain: &Arc<Domain>,
+) -> Device {
+    let pci = address.map(|address| address.to_string()).unwrap_or_default();
+    Device {
+        domain: Arc::clone(domain),
+        gpu: name.into(),
+        index: 0,
+        uuid: text(&folder.join(kind.names.0)).unwrap_or_else(|| pci.clone()).into(),
+        model: text(&folder.join(kind.names.1)).unwrap_or_else(|| ids(folder)).into(),
+        driver: kind.name.into(),
+        pci: pci.into(),
+        // Its files in /dev/dri are numbered across drivers, and are called by its name.
+        minor: None,
+    }
 }
 
 /// Vendor and device as numbers, where no name is to be had.
