@@ -242,3 +242,43 @@ fn a_value_above_its_range_is_one_line_until_it_is_over() {
         log.lines().any(|line| line.contains("over, after") && line.contains(file)).then_some(())
     });
 }
+
+fn doctor(simulation: &Simulation, exporter: &Exporter) -> String {
+    let mut arguments = vec!["doctor".to_owned(), format!("--web.listen-address={}", exporter.address())];
+    arguments.extend(simulation.flags());
+    String::from_utf8(run(&arguments).stdout).expect("text")
+}
+
+/// The doctor's line on one thing of the running exporter.
+fn on_exporter<'a>(text: &'a str, name: &str) -> &'a str {
+    let of = |line: &&str| line.split_whitespace().skip(1).take(2).eq(["exporter", name]);
+    text.lines().find(of).unwrap_or_else(|| panic!("no {name} in:\n{text}"))
+}
+
+#[test]
+fn the_doctor_shows_what_the_running_exporter_left_out() {
+    let _guard = together();
+    let (simulation, mut exporter) = start(machine(80.0, |hardware| hardware), "200ms");
+    let mut watch = Watch::new(&exporter);
+    let before = watch.settled();
+    let text = doctor(&simulation, &exporter);
+    assert!(on_exporter(&text, "running").starts_with("ok"), "{text}");
+    assert!(on_exporter(&text, "meters").starts_with("ok"), "{text}");
+    assert!(text.contains("dram-0 of rapl wraps after 65713 J, unseen beyond 98.568s"), "{text}");
+    simulation.edit(|machine| machine.inflict("intel-rapl:0", Fault::Jump(90_000_000_000)));
+    watch.until("the leap is left out", |scrape| errors(scrape, "jump") > errors(&before, "jump"));
+    assert_eq!(exporter.log().matches("package-0 rose from").count(), 1, "{}", exporter.log());
+    let text = doctor(&simulation, &exporter);
+    let line = on_exporter(&text, "meters");
+    assert!(line.starts_with("warning") && line.contains("rapl: 1 jump"), "{text}");
+    // An exporter that hangs is no ok, and the doctor does not wait for it.
+    let pid = i32::try_from(exporter.pid()).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let text = doctor(&simulation, &exporter);
+    kill_process(pid, Signal::CONT).unwrap();
+    let line = on_exporter(&text, "running");
+    assert!(line.starts_with("warning") && line.contains("did not answer within 2s"), "{text}");
+    exporter.kill();
+    let text = doctor(&simulation, &exporter);
+    assert!(on_exporter(&text, "running").starts_with("absent"), "{text}");
+}

@@ -1,12 +1,14 @@
 //! The command `doctor`: what was found, what not, why, and what mends it.
 
 mod devices;
+mod running;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use noether_core::gpu::Look;
 use noether_core::granularity::Granularity;
@@ -16,6 +18,7 @@ use noether_sources::cgroup::{CgroupTree, Options};
 use noether_sources::kubernetes::Kubernetes;
 use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::meminfo::Meminfo;
+use noether_sources::meter::Longest;
 use noether_sources::stat::{CpuTimes, Stat};
 use noether_sources::topology::Topology;
 use noether_sources::{Error, Machine, model};
@@ -77,6 +80,7 @@ pub fn run(settings: &Settings) -> ExitCode {
     findings.push(privileges());
     findings.extend(given_up(begun));
     findings.push(granularity(settings.granularity));
+    findings.extend(running::findings(settings));
     let text = match settings.format {
         Format::Text => text(&findings, measured),
         Format::Json => format!("{:#}\n", as_json(&findings, measured)),
@@ -118,7 +122,19 @@ fn meters(machine: &Machine, settings: &Settings) -> (Vec<Finding>, bool) {
             }
         });
     }
+    findings.extend(meters.longest_interval().map(|longest| interval(&longest, settings.sample_interval)));
     (findings, measured)
+}
+
+/// How far apart the readings of counters that wrap may lie.
+fn interval(longest: &Longest, set: Duration) -> Finding {
+    let cut = set > longest.interval;
+    let (state, what) = match cut {
+        true => (State::Warning, format!("--sample.interval={set:?} is cut to that")),
+        false => (State::Ok, "a longer --sample.interval is cut to that".to_owned()),
+    };
+    let mend = cut.then(|| format!("set an interval of at most {:?}", longest.interval));
+    Finding { kind: "meter", name: "interval".into(), state, detail: format!("{longest}; {what}"), mend }
 }
 
 fn meter<'a>(

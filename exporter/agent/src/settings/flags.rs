@@ -177,14 +177,14 @@ const BEFORE_METERS: &[Flag] = &[
         "How the findings are printed.").only(PRINTERS),
     Flag::new(WEB, "web.listen-address", Kind::Address, Preset::Derived(":18823, of grid :18824"),
         "Where to serve. Without a host: all interfaces, IPv6 and IPv4. Port 0 picks a free one and logs it. Or a Unix socket: unix:/run/noether.sock?mode=0660.")
-        .repeatable().only(SERVERS),
+        .repeatable().only(CONFINED),
     Flag::new(WEB, "web.config.file", Kind::Path, Preset::Derived("none"),
         "A YAML file with TLS, users, headers and a rate limit, in the format of Prometheus' exporter-toolkit; see docs/web.md.")
         .only(SERVERS),
     Flag::new(WEB, "web.systemd-socket", Kind::Boolean, Preset::Value("false"),
         "Whether to serve on the sockets that systemd passes instead of the listen addresses.").only(SERVERS),
     Flag::new(WEB, "web.telemetry-path", Kind::UrlPath, Preset::Value("/metrics"),
-        "Where the metrics are.").only(SERVERS),
+        "Where the metrics are.").only(CONFINED),
     Flag::new(WEB, "web.max-connections", Kind::Number, Preset::Value("512"),
         "How many connections may be open; beyond, one that dawdles or idles makes room for the newcomer.").only(SERVERS),
     Flag::new(PATH, "path.procfs", Kind::Path, Preset::Value("/proc"), "Where procfs is mounted.").only(LOCAL),
