@@ -111,6 +111,7 @@ fn cgroup(parent: Option<u32>, top_level: bool, workload: Option<Workload>) -> C
         cpu: Some(Duration::ZERO),
         sockets: Sockets::ALL,
         reserved: Reserved::default(),
+        overlap: None,
         birth: Birth::Unknown,
         gone: false,
     }

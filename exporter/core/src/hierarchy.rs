@@ -65,7 +65,9 @@ impl Hierarchy {
         }
         self.top_level = 0;
         self.add_to_parents(cgroups);
+        self.take_out_of_others(cgroups, false);
         self.share_out(cgroups, interval);
+        self.take_out_of_others(cgroups, true);
         for (state, cgroup) in self.states.iter_mut().zip(cgroups) {
             if cgroup.present && !cgroup.gone {
                 state.settle(interval);
@@ -144,6 +146,33 @@ impl Hierarchy {
                 parent.child_reserved.cpu_milli += cgroup.reserved.cpu_milli;
                 parent.child_reserved.memory =
                     parent.child_reserved.memory.saturating_add(cgroup.reserved.memory);
+            }
+        }
+    }
+
+    /// What is counted in a cgroup of another hierarchy too is not that one's own: of the living first, because the rest
+    /// explains what the vanished used.
+    fn take_out_of_others(&mut self, cgroups: &[Cgroup], gone: bool) {
+        for (id, cgroup) in (0..).zip(cgroups).filter(|(_, cgroup)| cgroup.present && cgroup.gone == gone) {
+            let Some(overlap) = cgroup.overlap else { continue };
+            let Some(state) = self.states.get(id as usize) else { continue };
+            let own = if cgroup.gone { state.own } else { state.gain.saturating_sub(state.children) };
+            let memory = cgroup.memory.unwrap_or(0).saturating_sub(state.child_memory);
+            let living =
+                |id: CgroupId| cgroups.get(id as usize).is_some_and(|other| other.present && !other.gone);
+            if !living(overlap.within) {
+                continue;
+            }
+            debug_assert_ne!(id, overlap.within, "a cgroup does not overlap with itself");
+            if let Some(other) = self.states.get_mut(overlap.within as usize) {
+                other.children = other.children.saturating_add(own);
+                if overlap.memory && !cgroup.gone {
+                    other.child_memory = other.child_memory.saturating_add(memory);
+                }
+            }
+            let beyond = overlap.beyond.and_then(|id| self.states.get_mut(id as usize));
+            if let Some(beyond) = beyond {
+                beyond.children = beyond.children.saturating_sub(own);
             }
         }
     }
@@ -263,7 +292,7 @@ fn during(rate: u64, interval: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Sockets;
+    use crate::sample::{Overlap, Sockets};
     use crate::workload::Workload;
     use alloc::sync::Arc;
     use alloc::vec;
@@ -281,6 +310,7 @@ mod tests {
             memory: None,
             sockets: Sockets::ALL,
             reserved: Reserved::default(),
+            overlap: None,
             birth: Birth::Earlier,
             gone: false,
         }
@@ -372,6 +402,33 @@ mod tests {
             ],
         );
         assert_eq!([own(&h, 1), own(&h, 2), own(&h, 3)], [0, 0, 300]);
+    }
+
+    #[test]
+    fn what_two_hierarchies_count_is_one_cgroups_own() {
+        // A service (2) in a slice (1) that has 300 ms of its own and 600 ms of the container 4, in `docker` (3) of v1.
+        let within = |cgroups: &mut Vec<Cgroup>| {
+            cgroups[4].overlap = Some(Overlap { within: 2, beyond: Some(1), memory: false });
+        };
+        let parents = [None, Some(0), Some(1), Some(0), Some(3)];
+        let mut cgroups: Vec<Cgroup> = parents.iter().map(|parent| cgroup(*parent, 0)).collect();
+        within(&mut cgroups);
+        let mut h = Hierarchy::default();
+        cgroups.iter_mut().for_each(|cgroup| cgroup.birth = Birth::Unknown);
+        h.advance(&cgroups, SECOND);
+        for (cgroup, milliseconds) in cgroups.iter_mut().zip([1000, 350, 900, 600, 600]) {
+            (cgroup.cpu, cgroup.birth) = (Some(Duration::from_millis(milliseconds)), Birth::Earlier);
+        }
+        h.advance(&cgroups, SECOND);
+        assert_eq!([1, 2, 3, 4].map(|id| own(&h, id)), [50, 300, 0, 600]);
+
+        // The container goes: what it used last is in both, too.
+        for (cgroup, milliseconds) in cgroups.iter_mut().zip([1500, 400, 1250, 900, 0]) {
+            cgroup.cpu = Some(Duration::from_millis(milliseconds));
+        }
+        (cgroups[4].cpu, cgroups[4].gone) = (None, true);
+        h.advance(&cgroups, SECOND);
+        assert_eq!([1, 2, 3, 4].map(|id| own(&h, id)), [0, 50, 0, 300]);
     }
 
     #[test]

@@ -75,10 +75,24 @@ pub struct Cgroup {
     pub sockets: Sockets,
     /// What is reserved for it.
     pub reserved: Reserved,
+    /// Where else its processes' CPU time is counted.
+    pub overlap: Option<Overlap>,
     /// How it came into the sample.
     pub birth: Birth,
     /// Whether it was removed since the previous tick; `cpu` then holds a last reading, if there was one.
     pub gone: bool,
+}
+
+/// A cgroup whose own processes are counted a second time, in a cgroup of another hierarchy that is in the sample too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// The cgroup of the other hierarchy.
+    pub within: CgroupId,
+    /// The nearest cgroup above `within` that is read from the hierarchy of the cgroup itself, and so does not hold what
+    /// `within` holds twice.
+    pub beyond: Option<CgroupId>,
+    /// Whether the working set of `within` holds its own too.
+    pub memory: bool,
 }
 
 /// What a cgroup's limits reserve, its descendants' included.

@@ -42,6 +42,7 @@ fn cgroup(name: &str) -> Cgroup {
         memory: None,
         sockets: Sockets::ALL,
         reserved: Reserved::default(),
+        overlap: None,
         birth: Birth::Unknown,
         gone: false,
     }

@@ -59,6 +59,7 @@ fn unit(name: &str) -> Cgroup {
         memory: None,
         sockets: Sockets::ALL,
         reserved: Reserved::default(),
+        overlap: None,
         birth: Birth::Unknown,
         gone: false,
     }
