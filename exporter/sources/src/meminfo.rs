@@ -14,6 +14,8 @@ pub struct Memory {
     pub free: u64,
     /// `Inactive(file)`: page cache that nobody asked for lately.
     pub inactive_file: u64,
+    /// Whether there is a pool of huge pages; `None` where the file does not say.
+    pub huge_pages: Option<bool>,
 }
 
 impl Memory {
@@ -53,6 +55,10 @@ pub fn parse(content: &[u8]) -> Result<Memory, Unexpected<'_>> {
     let mut memory = Memory::default();
     let mut has_total = false;
     for line in content.split(|byte| *byte == b'\n') {
+        if let Some(pool) = pool(line) {
+            memory.huge_pages = Some(pool || memory.huge_pages == Some(true));
+            continue;
+        }
         let place = match line.split(|byte| *byte == b':').next() {
             Some(b"MemTotal") => &mut memory.total,
             Some(b"MemFree") => &mut memory.free,
@@ -63,6 +69,15 @@ pub fn parse(content: &[u8]) -> Result<Memory, Unexpected<'_>> {
         has_total |= line.starts_with(b"MemTotal");
     }
     if has_total { Ok(memory) } else { Err(Unexpected { expected: "a line `MemTotal`", found: content }) }
+}
+
+/// Whether a line speaks of a pool of huge pages, and whether anything is in it. `HugePages_Total` counts those of the
+/// default size, `Hugetlb` (from Linux 4.17 on) those of all sizes.
+/// <https://docs.kernel.org/admin-guide/mm/hugetlbpage.html>
+fn pool(line: &[u8]) -> Option<bool> {
+    let value = line.strip_prefix(b"HugePages_Total:").or_else(|| line.strip_prefix(b"Hugetlb:"))?;
+    let value = value.trim_ascii();
+    number(value.strip_suffix(b"kB").unwrap_or(value).trim_ascii()).map(|value| value > 0)
 }
 
 fn bytes(line: &[u8]) -> Option<u64> {
@@ -81,8 +96,21 @@ mod tests {
         let content = b"MemTotal:       16000 kB\nMemFree:         4000 kB\nMemAvailable:    9000 kB\n\
             Inactive:         500 kB\nInactive(file):  2000 kB\nHugePages_Total:       0\n";
         let memory = parse(content).unwrap();
-        assert_eq!(memory, Memory { total: 16_384_000, free: 4_096_000, inactive_file: 2_048_000 });
+        assert_eq!(
+            memory,
+            Memory { total: 16_384_000, free: 4_096_000, inactive_file: 2_048_000, huge_pages: Some(false) }
+        );
         assert_eq!(memory.held(), 10_240_000);
+    }
+
+    #[test]
+    fn a_pool_of_huge_pages_of_any_size_is_seen() {
+        let pool = |lines: &str| parse(format!("MemTotal: 1 kB\n{lines}").as_bytes()).unwrap().huge_pages;
+        assert_eq!(pool(""), None);
+        assert_eq!(pool("HugePages_Total:       0\nHugetlb:               0 kB\n"), Some(false));
+        assert_eq!(pool("HugePages_Total:       0\nHugetlb:         1048576 kB\n"), Some(true));
+        assert_eq!(pool("HugePages_Total:     512\nHugePages_Free:        0\n"), Some(true));
+        assert_eq!(pool("HugePages_Total: many\n"), None);
     }
 
     #[test]

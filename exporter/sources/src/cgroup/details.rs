@@ -5,10 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use noether_core::sample::{CgroupId, Reserved, Sockets};
+use noether_core::workload::Workload;
 use rustix::io::{Errno, pread};
 
 use super::CgroupTree;
 use super::folder::{Folder, vanished};
+use super::hierarchy::Controller;
 use super::parse::{self, Version};
 use super::slots::Slots;
 use super::tree::{NONE, NodeId};
@@ -78,19 +80,21 @@ impl CgroupTree {
         let young = std::mem::replace(&mut self.details.young, newborn.clone());
         let now = Instant::now();
         let passed = now.duration_since(std::mem::replace(&mut self.details.at, now));
-        if !self.options.memory && self.options.sockets.is_none() && !self.options.reserved {
+        let wanted = self.options.memory || self.options.sockets.is_some() || self.options.reserved;
+        if !wanted && !self.is_twofold() {
             return;
         }
         for id in newborn.into_iter().chain(young) {
-            self.refresh_memory(id);
-            self.refresh_sockets(id);
+            self.refresh_overlap(id);
+            self.refresh_memory(id, true);
+            self.refresh_sockets(id, true);
             self.refresh_reserved(id);
         }
         self.next_round(passed);
     }
 
     fn next_round(&mut self, passed: Duration) {
-        if !self.options.memory && self.options.sockets.is_none() {
+        if !self.options.memory && self.options.sockets.is_none() && !self.is_twofold() {
             return;
         }
         let all = self.slots.cgroups.len();
@@ -102,21 +106,22 @@ impl CgroupTree {
             }
             let id = self.details.next as CgroupId;
             self.details.next += 1;
-            self.refresh_memory(id);
+            self.refresh_overlap(id);
+            self.refresh_memory(id, false);
             if self.details.round.is_multiple_of(2) {
-                self.refresh_sockets(id);
+                self.refresh_sockets(id, false);
             }
         }
     }
 
-    fn refresh_memory(&mut self, id: CgroupId) {
+    fn refresh_memory(&mut self, id: CgroupId, young: bool) {
         let Some((_, held)) = self.slots.living(id).filter(|_| self.options.memory) else { return };
         let node = held.node;
         // Only of workloads and of what lies above them is memory ever charged or subtracted.
         let Some(folder) = self.tree.node(node).filter(|node| node.bears && !node.is_root()) else { return };
         let recognised = folder.recognised;
         let mut text = std::mem::take(&mut self.details.text);
-        let memory = match self.working_set(id, &mut text) {
+        let memory = match self.working_set(id, young, &mut text) {
             Ok(bytes) => Some(bytes),
             Err(Errno::NOENT) if recognised => self.resident(node),
             // No workload, and no controller: nothing is charged to it, and its processes need not be counted.
@@ -127,6 +132,7 @@ impl CgroupTree {
             }
         };
         self.details.text = text;
+        let memory = memory.map(|bytes| bytes.saturating_add(self.huge_pages(node, recognised, young)));
         if let Some((cgroup, _)) = self.slots.living(id) {
             cgroup.memory = memory;
         }
@@ -134,7 +140,7 @@ impl CgroupTree {
 
     fn report_memory(&mut self, node: NodeId, errno: Errno, text: &[u8]) {
         let Some(hierarchy) = self.hierarchy(node) else { return };
-        let folder = hierarchy.memory().unwrap_or(&hierarchy.folder);
+        let folder = self.controllers.memory.as_ref().map_or(&hierarchy.folder, |memory| &memory.folder);
         let path = folder.full(&self.tree.path(node)).join("memory.*");
         let expected = "bytes in use, and inactive_file in memory.stat";
         self.faults.add(match errno {
@@ -144,10 +150,15 @@ impl CgroupTree {
     }
 
     /// What is in use and not merely cached; `NOENT` where the memory controller does not serve the cgroup.
-    fn working_set(&mut self, id: CgroupId, text: &mut Vec<u8>) -> Result<u64, Errno> {
+    fn working_set(&mut self, id: CgroupId, young: bool, text: &mut Vec<u8>) -> Result<u64, Errno> {
         let few = self.slots.cgroups.len() <= FEWEST;
+        let controller = self.controllers.memory.as_ref().ok_or(Errno::NOENT)?;
+        let key = match controller.version {
+            Version::V1 => "total_inactive_file",
+            Version::V2 => "inactive_file",
+        };
         let (_, held) = self.slots.living(id).ok_or(Errno::NOENT)?;
-        let (node, key) = (held.node, if held.unified { "inactive_file" } else { "total_inactive_file" });
+        let node = held.node;
         if few {
             held.inactive = None;
         }
@@ -157,7 +168,7 @@ impl CgroupTree {
                 outcome => return outcome,
             }
         }
-        let files = self.open_memory(node)?;
+        let files = self.open_memory(node, young)?;
         // The files with the CPU time, which are read at every tick, come first.
         let room = self.slots.descriptors + files.len() <= self.options.max_descriptors / 4 * 3;
         let (_, held) = self.slots.living(id).ok_or(Errno::NOENT)?;
@@ -169,21 +180,25 @@ impl CgroupTree {
         outcome
     }
 
-    fn open_memory(&self, node: NodeId) -> Result<[OwnedFd; 2], Errno> {
-        let hierarchy = self.hierarchy(node).ok_or(Errno::NOENT)?;
-        let folder = hierarchy.memory().ok_or(Errno::NOENT)?;
-        let path = self.tree.path(node);
-        let usage = match hierarchy.version {
+    fn open_memory(&mut self, node: NodeId, young: bool) -> Result<[OwnedFd; 2], Errno> {
+        let controller = self.controllers.memory.clone().ok_or(Errno::NOENT)?;
+        let path = self.place(&controller, node, young).ok_or(Errno::NOENT)?;
+        let usage = match controller.version {
             Version::V1 => "memory.usage_in_bytes",
             Version::V2 => "memory.current",
         };
-        Ok([folder.file(&path, usage)?, folder.file(&path, "memory.stat")?])
+        Ok([controller.folder.file(&path, usage)?, controller.folder.file(&path, "memory.stat")?])
     }
 
     /// The memory of the processes in the cgroup and in all below it: pages that they share count for each.
     fn resident(&mut self, node: NodeId) -> Option<u64> {
         match self.pids_below(node) {
-            Ok(pids) => Some(pids.into_iter().filter_map(|pid| self.resident_of(pid)).sum()),
+            Ok(pids) => {
+                let twofold =
+                    self.is_twofold() && self.tree.node(node).is_some_and(|node| node.hierarchy != 0);
+                let own = pids.into_iter().filter(|pid| !twofold || !self.is_counted_elsewhere(*pid, node));
+                Some(own.filter_map(|pid| self.resident_of(pid)).sum())
+            }
             Err(errno) => {
                 if self.lives(node) {
                     self.fault(node, errno);
@@ -221,14 +236,16 @@ impl CgroupTree {
         Ok(pids.into_iter().filter_map(|pid| u32::try_from(pid).ok()).collect())
     }
 
-    fn refresh_sockets(&mut self, id: CgroupId) {
-        let Some((_, held)) = self.slots.living(id) else { return };
-        let Some(sockets_of) = &self.options.sockets else { return };
+    fn refresh_sockets(&mut self, id: CgroupId, young: bool) {
+        let Some((_, held)) = self.slots.living(id).filter(|_| self.options.sockets.is_some()) else {
+            return;
+        };
         let node = held.node;
         let above = self.tree.ancestors(node).map(|(above, _)| above);
         // The root's cpuset is the machine.
-        let mut path = std::iter::once(node).chain(above).filter(|&at| !self.is_root_node(at));
-        let list = path.find_map(|at| self.cpuset(at));
+        let path: Vec<_> = std::iter::once(node).chain(above).filter(|&at| !self.is_root_node(at)).collect();
+        let list = path.into_iter().find_map(|at| self.cpuset(at, young));
+        let Some(sockets_of) = &self.options.sockets else { return };
         let sockets = list.map_or(Sockets::ALL, |list| sockets_of(&list));
         if let Some((cgroup, _)) = self.slots.living(id) {
             cgroup.sockets = sockets;
@@ -240,51 +257,85 @@ impl CgroupTree {
     }
 
     /// The processors that the cgroup's own cpuset allows, if it has one.
-    fn cpuset(&self, node: NodeId) -> Option<String> {
-        let hierarchy = self.hierarchy(node)?;
-        let names: &[&str] = match hierarchy.version {
+    fn cpuset(&mut self, node: NodeId, young: bool) -> Option<String> {
+        let controller = self.controllers.cpuset.clone()?;
+        let path = self.place(&controller, node, young)?;
+        let names: &[&str] = match controller.version {
             Version::V1 => &["cpuset.effective_cpus", "cpuset.cpus"],
             Version::V2 => &["cpuset.cpus.effective"],
         };
-        let (folder, path) = (hierarchy.cpuset()?, self.tree.path(node));
-        let list = names.iter().find_map(|name| small(folder, &path, name))?;
+        let list = names.iter().find_map(|name| small(&controller.folder, &path, name))?;
         let list = String::from_utf8(list).ok()?;
         Some(list.trim().to_owned()).filter(|list| !list.is_empty())
     }
 
     pub(super) fn refresh_reserved(&mut self, id: CgroupId) {
-        let Some((_, held)) = self.slots.living(id).filter(|_| self.options.reserved) else { return };
+        let Some((cgroup, held)) = self.slots.living(id).filter(|_| self.options.reserved) else { return };
+        let is_job = matches!(cgroup.workload.as_deref(), Some(Workload::Job { .. }));
         let node = held.node;
-        let limits = self.limits(node).unwrap_or_default();
+        let reserved = Reserved {
+            cpu_milli: self.reserved_cpu(node, is_job).unwrap_or(0),
+            memory: self.reserved_memory(node).unwrap_or(0),
+        };
         if let Some((cgroup, _)) = self.slots.living(id) {
-            cgroup.reserved = limits;
+            cgroup.reserved = reserved;
         }
     }
 
-    fn limits(&self, node: NodeId) -> Option<Reserved> {
-        let hierarchy = self.hierarchy(node)?;
-        let path = self.tree.path(node);
-        let cpu = |name| small(hierarchy.cpu()?, &path, name);
-        let memory = |name| small(hierarchy.memory()?, &path, name);
-        let (quota, shares, memory) = match hierarchy.version {
+    fn reserved_memory(&mut self, node: NodeId) -> Option<u64> {
+        let controller = self.controllers.memory.clone()?;
+        let path = self.place(&controller, node, false)?;
+        let name = match controller.version {
+            Version::V1 => "memory.limit_in_bytes",
+            Version::V2 => "memory.max",
+        };
+        parse::memory_limit(&small(&controller.folder, &path, name)?)
+    }
+
+    /// Thousandths of a processor: the quota, else in a pod the weight, else what a cpuset gives to it alone.
+    fn reserved_cpu(&mut self, node: NodeId, is_job: bool) -> Option<u64> {
+        let (quota, shares) = self.controllers.cpu.clone().and_then(|cpu| self.shares(&cpu, node)).unzip();
+        if let Some(quota) = quota.flatten().filter(|&milli| milli > 0) {
+            return Some(quota);
+        }
+        if self.lies_under_kubepods(node) {
+            return shares.flatten().map(parse::shares_milli);
+        }
+        self.processors_alone(node, is_job).map(|processors| processors.saturating_mul(1000))
+    }
+
+    /// The quota in thousandths of a processor, and the weight as `cpu.shares`.
+    fn shares(&mut self, controller: &Controller, node: NodeId) -> Option<(Option<u64>, Option<u64>)> {
+        let path = self.place(controller, node, false)?;
+        let cpu = |name| small(&controller.folder, &path, name);
+        Some(match controller.version {
             Version::V1 => (
                 cpu("cpu.cfs_quota_us")
                     .zip(cpu("cpu.cfs_period_us"))
                     .and_then(|(quota, period)| parse::cfs(&quota, &period)),
                 cpu("cpu.shares").and_then(|shares| parse::plain(&shares)),
-                memory("memory.limit_in_bytes"),
             ),
             Version::V2 => (
                 cpu("cpu.max").and_then(|max| parse::cpu_max(&max)),
                 cpu("cpu.weight").and_then(|weight| parse::plain(&weight)).map(parse::weight_shares),
-                memory("memory.max"),
             ),
-        };
-        let by_weight = || shares.filter(|_| self.lies_under_kubepods(node)).map_or(0, parse::shares_milli);
-        Some(Reserved {
-            cpu_milli: quota.filter(|&milli| milli > 0).unwrap_or_else(by_weight),
-            memory: memory.and_then(|limit| parse::memory_limit(&limit)).unwrap_or(0),
         })
+    }
+
+    /// How many processors the cgroup's own cpuset gives to nobody else. A scheduler of batch jobs gives each core to one
+    /// job; elsewhere the kernel has to see to it: `cpuset.cpu_exclusive`, or a partition of its own.
+    fn processors_alone(&mut self, node: NodeId, is_job: bool) -> Option<u64> {
+        let controller = self.controllers.cpuset.clone()?;
+        let path = self.place(&controller, node, false)?;
+        let read = |name| small(&controller.folder, &path, name);
+        // What is only inherited is not its own: v2 leaves `cpuset.cpus` empty then.
+        let count = parse::list_length(&read("cpuset.cpus")?);
+        let exclusive = match controller.version {
+            Version::V1 => read("cpuset.cpu_exclusive").is_some_and(|value| value.trim_ascii() == b"1"),
+            Version::V2 => read("cpuset.cpus.partition")
+                .is_some_and(|value| matches!(value.trim_ascii(), b"root" | b"isolated")),
+        };
+        ((is_job || exclusive) && count > 0).then_some(count)
     }
 
     /// Elsewhere a weight is no request: it says nothing but how neighbours compare.

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstatfs, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, fstatfs, openat, statat};
 use rustix::io::Errno;
 
 use crate::Error;
@@ -16,6 +16,8 @@ use crate::Error;
 pub(super) struct Folder {
     path: PathBuf,
     descriptor: OwnedFd,
+    /// Device and inode: what is mounted there now may be another tree.
+    pub(super) identity: (u64, u64),
     /// Whether it is a cgroup file system and not a fixture: there no file is ever replaced by another one.
     pub(super) genuine: bool,
 }
@@ -38,7 +40,13 @@ impl Folder {
         // CGROUP_SUPER_MAGIC and CGROUP2_SUPER_MAGIC of linux/magic.h.
         let genuine = fstatfs(&descriptor)
             .is_ok_and(|system| matches!(system.f_type as u64 & 0xffff_ffff, 0x0027_e0eb | 0x6367_7270));
-        Ok(Self { path, descriptor, genuine })
+        let stat = fstat(&descriptor).map_err(|errno| Error::io(&path, errno.into()))?;
+        Ok(Self { path, descriptor, identity: (stat.st_dev, stat.st_ino), genuine })
+    }
+
+    /// Its path and identity.
+    pub(super) fn signature(&self) -> (PathBuf, (u64, u64)) {
+        (self.path.clone(), self.identity)
     }
 
     /// The whole path of the folder `relative`.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::folder::Folder;
 use super::parse::Version;
@@ -30,102 +31,211 @@ impl fmt::Display for Layout {
     }
 }
 
-/// One hierarchy that CPU time is read from, and where the other figures of its cgroups are.
+/// One hierarchy that CPU time is read from.
 #[derive(Debug)]
 pub(super) struct Hierarchy {
     pub(super) version: Version,
-    pub(super) folder: Folder,
+    pub(super) folder: Arc<Folder>,
     /// The node of its root.
     pub(super) root: NodeId,
-    controllers: Option<Controllers>,
-}
-
-/// The v1 hierarchies beside `cpuacct`, in which a cgroup has the same path.
-#[derive(Debug)]
-struct Controllers {
-    memory: Option<Folder>,
-    cpuset: Option<Folder>,
-    cpu: Option<Folder>,
 }
 
 impl Hierarchy {
-    /// Where the files of the memory controller are.
-    pub(super) fn memory(&self) -> Option<&Folder> {
-        self.controllers.as_ref().map_or(Some(&self.folder), |controllers| controllers.memory.as_ref())
-    }
-
-    /// Where the files of the cpuset controller are.
-    pub(super) fn cpuset(&self) -> Option<&Folder> {
-        self.controllers.as_ref().map_or(Some(&self.folder), |controllers| controllers.cpuset.as_ref())
-    }
-
-    /// Where the files of the cpu controller are.
-    pub(super) fn cpu(&self) -> Option<&Folder> {
-        self.controllers.as_ref().map_or(Some(&self.folder), |controllers| controllers.cpu.as_ref())
+    const fn new(version: Version, folder: Arc<Folder>) -> Self {
+        Self { version, folder, root: 0 }
     }
 }
 
-/// Finds the hierarchies under `cgroupfs`; the one that comes first serves what is in both.
-pub(super) fn detect(cgroupfs: &Path) -> Result<(Layout, Vec<Hierarchy>), Error> {
+/// Where the files of one controller are.
+#[derive(Clone, Debug)]
+pub(super) struct Controller {
+    /// As it is called in `/proc/PID/cgroup`.
+    pub(super) name: &'static str,
+    pub(super) version: Version,
+    pub(super) folder: Arc<Folder>,
+}
+
+/// The controllers that are read besides CPU time, and the other v1 hierarchies, in which a workload may have a folder.
+#[derive(Debug, Default)]
+pub(super) struct Controllers {
+    pub(super) memory: Option<Controller>,
+    pub(super) cpuset: Option<Controller>,
+    pub(super) cpu: Option<Controller>,
+    pub(super) hugetlb: Option<Controller>,
+    /// v1 hierarchies in which a scheduler that does not account CPU time keeps its jobs, the best to count by first.
+    pub(super) others: Vec<Controller>,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub(super) struct Mounted {
+    pub(super) layout: Layout,
+    /// The first serves what is in both.
+    pub(super) hierarchies: Vec<Hierarchy>,
+    pub(super) controllers: Controllers,
+}
+
+/// What tells one state of the mounts from another: each folder's path and identity.
+type Signature = Vec<(PathBuf, (u64, u64))>;
+
+/// The signature of the hierarchies that CPU time is read from.
+pub(super) fn signature(hierarchies: &[Hierarchy]) -> Signature {
+    hierarchies.iter().map(|one| one.folder.signature()).collect()
+}
+
+/// A file at the root of each v1 controller that is read: it identifies a hierarchy whatever its folder is called.
+const MARKERS: [(&str, &str); 7] = [
+    ("cpuacct", "cpuacct.usage"),
+    ("memory", "memory.usage_in_bytes"),
+    ("cpuset", "cpuset.cpus"),
+    ("cpu", "cpu.shares"),
+    ("hugetlb", "cgroup.clone_children"),
+    ("freezer", "cgroup.clone_children"),
+    ("devices", "devices.list"),
+];
+
+/// Finds the hierarchies under `cgroupfs`.
+pub(super) fn detect(cgroupfs: &Path) -> Result<Mounted, Error> {
     if is_unified(cgroupfs) {
-        return Ok((Layout::V2, vec![unified(cgroupfs)?]));
+        return only_unified(cgroupfs);
     }
     let mounts = Mounts::under(cgroupfs)?;
-    let Some(cpuacct) = mounts.of("cpuacct") else {
+    let mut known = Vec::new();
+    let beside = mounts.unified().map(|path| open(&mut known, &path)).transpose()?;
+    let mut controller = |name: &'static str| -> Result<Option<Controller>, Error> {
+        let Some(path) = mounts.of(name) else { return Ok(None) };
+        Ok(Some(Controller { name, version: Version::V1, folder: open(&mut known, &path)? }))
+    };
+    let cpuacct = controller("cpuacct")?;
+    let mut controllers = Controllers {
+        memory: controller("memory")?,
+        cpuset: controller("cpuset")?,
+        cpu: controller("cpu")?,
+        hugetlb: controller("hugetlb")?,
+        others: Vec::new(),
+    };
+    for name in ["freezer", "devices"] {
+        controllers.others.extend(controller(name)?);
+    }
+    controllers.others.extend(controllers.memory.clone());
+    controllers.others.extend(controllers.cpuset.clone());
+    if let Some(folder) = &beside {
+        let enabled =
+            std::fs::read_to_string(folder.full(b".").join("cgroup.controllers")).unwrap_or_default();
+        controllers.complete(folder, &enabled);
+    }
+    let classic = cpuacct.map(|cpuacct| Hierarchy::new(Version::V1, cpuacct.folder));
+    let unified = beside.map(|folder| Hierarchy::new(Version::V2, folder));
+    let layout = if unified.is_some() { Layout::Hybrid } else { Layout::V1 };
+    let hierarchies: Vec<_> = classic.into_iter().chain(unified).collect();
+    if hierarchies.is_empty() {
         let expected = "cgroup.controllers (v2), or cpuacct or cpu,cpuacct (v1)";
         return Err(Error::malformed(cgroupfs, expected, mounts.names().as_bytes()));
-    };
-    let optional = |controller| mounts.of(controller).map(|path| Folder::open(&path)).transpose();
-    let mut hierarchies = vec![Hierarchy {
-        version: Version::V1,
-        folder: Folder::open(&cpuacct)?,
-        root: 0,
-        controllers: Some(Controllers {
-            memory: optional("memory")?,
-            cpuset: optional("cpuset")?,
-            cpu: optional("cpu")?,
-        }),
-    }];
-    let beside = cgroupfs.join("unified");
-    if !is_unified(&beside) {
-        return Ok((Layout::V1, hierarchies));
     }
-    hierarchies.push(unified(&beside)?);
-    Ok((Layout::Hybrid, hierarchies))
+    Ok(Mounted { layout, hierarchies, controllers })
+}
+
+fn only_unified(path: &Path) -> Result<Mounted, Error> {
+    let folder = Arc::new(Folder::open(path)?);
+    let mut controllers = Controllers::default();
+    controllers.complete(&folder, "memory cpuset cpu hugetlb");
+    let hierarchies = vec![Hierarchy::new(Version::V2, folder)];
+    Ok(Mounted { layout: Layout::V2, hierarchies, controllers })
+}
+
+/// The folder at `path`; one that several controllers share is opened once.
+fn open(known: &mut Vec<Arc<Folder>>, path: &Path) -> Result<Arc<Folder>, Error> {
+    let folder = Folder::open(path)?;
+    if let Some(same) = known.iter().find(|other| other.full(b".") == folder.full(b".")) {
+        return Ok(Arc::clone(same));
+    }
+    let folder = Arc::new(folder);
+    known.push(Arc::clone(&folder));
+    Ok(folder)
+}
+
+impl Controllers {
+    /// The signature of the controllers' hierarchies.
+    pub(super) fn signature(&self) -> Signature {
+        let named = [&self.memory, &self.cpuset, &self.cpu, &self.hugetlb].into_iter().flatten();
+        named.chain(&self.others).map(|one| one.folder.signature()).collect()
+    }
+
+    /// What has no v1 hierarchy is read in the unified one, where it is `enabled`: a controller is in one of them only.
+    /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#mounting>
+    fn complete(&mut self, unified: &Arc<Folder>, enabled: &str) {
+        let here = |name| Controller { name, version: Version::V2, folder: Arc::clone(unified) };
+        let enabled = |name: &str| enabled.split_ascii_whitespace().any(|one| one == name);
+        let missing = [
+            (&mut self.memory, "memory"),
+            (&mut self.cpuset, "cpuset"),
+            (&mut self.cpu, "cpu"),
+            (&mut self.hugetlb, "hugetlb"),
+        ];
+        for (place, name) in missing {
+            if place.is_none() && enabled(name) {
+                *place = Some(here(name));
+            }
+        }
+    }
 }
 
 fn is_unified(path: &Path) -> bool {
     path.join("cgroup.controllers").exists()
 }
 
-fn unified(path: &Path) -> Result<Hierarchy, Error> {
-    Ok(Hierarchy { version: Version::V2, folder: Folder::open(path)?, root: 0, controllers: None })
-}
-
-/// The folders of a v1 cgroup root, named after the controllers that are mounted there.
+/// The folders of a v1 cgroup root, named after the controllers that are mounted there; or the one hierarchy that has
+/// all controllers, mounted at the root itself.
 struct Mounts<'a> {
     cgroupfs: &'a Path,
     names: Vec<OsString>,
+    /// Whether the root itself is a v1 hierarchy: then its folders are cgroups.
+    is_hierarchy: bool,
 }
 
 impl<'a> Mounts<'a> {
     fn under(cgroupfs: &'a Path) -> Result<Self, Error> {
         let wrong = |error| Error::io(cgroupfs, error);
         let entries = cgroupfs.read_dir().map_err(wrong)?;
-        let names = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<_, _>>().map_err(wrong)?;
-        Ok(Self { cgroupfs, names })
+        let mut names =
+            entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        names.sort_unstable();
+        let is_hierarchy = MARKERS.iter().any(|(_, marker)| cgroupfs.join(marker).is_file());
+        Ok(Self { cgroupfs, names, is_hierarchy })
     }
 
-    /// `cpuacct`, or one that has it in a list: `cpu,cpuacct`.
+    /// `cpuacct`, or one that has it in a list: `cpu,cpuacct`; else one that holds the controller's files.
     fn of(&self, controller: &str) -> Option<PathBuf> {
+        let markers = || MARKERS.iter().filter(|(name, _)| *name == controller);
+        let holds = |path: &Path| markers().any(|(_, marker)| path.join(marker).is_file());
+        if self.is_hierarchy {
+            return Some(self.cgroupfs.to_owned()).filter(|path| holds(path));
+        }
         let alone = self.cgroupfs.join(controller);
         if alone.is_dir() {
             return Some(alone);
         }
-        let holds = |name: &&OsString| {
+        let lists = |name: &&OsString| {
             name.to_str().is_some_and(|name| name.split(',').any(|part| part == controller))
         };
-        self.names.iter().find(holds).map(|name| self.cgroupfs.join(name)).filter(|path| path.is_dir())
+        let listed = self.names.iter().find(lists).map(|name| self.cgroupfs.join(name));
+        // A marker of its own: any v1 hierarchy has the general ones.
+        let certain = markers().any(|(_, marker)| marker.starts_with(controller));
+        let marked = || self.folders().filter(|_| certain).find(|path| holds(path));
+        listed.filter(|path| path.is_dir()).or_else(marked)
+    }
+
+    /// The unified hierarchy beside the v1 ones: systemd mounts it at `unified`.
+    fn unified(&self) -> Option<PathBuf> {
+        if self.is_hierarchy {
+            return None;
+        }
+        let usual = self.cgroupfs.join("unified");
+        std::iter::once(usual).chain(self.folders()).find(|path| is_unified(path))
+    }
+
+    fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        self.names.iter().map(|name| self.cgroupfs.join(name)).filter(|path| path.is_dir())
     }
 
     fn names(&self) -> String {
@@ -144,7 +254,7 @@ mod tests {
         for folder in folders {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
-        detect(root.path()).map(|(layout, _)| layout)
+        detect(root.path()).map(|mounted| mounted.layout)
     }
 
     #[test]
@@ -154,6 +264,51 @@ mod tests {
         assert_eq!(layout(&["cpu,cpuacct", "memory"]).unwrap(), Layout::V1);
         assert_eq!(layout(&["cpuset,cpu,cpuacct", "unified"]).unwrap(), Layout::V1);
         assert_eq!(layout(&["cpuacct", "unified/cgroup.controllers"]).unwrap(), Layout::Hybrid);
+    }
+
+    #[test]
+    fn all_controllers_may_be_mounted_together() {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["cpuacct.usage", "memory.usage_in_bytes", "docker/cpuacct.usage", "cpuset/cpuset.cpus"] {
+            fs::create_dir_all(root.path().join(file).parent().unwrap()).unwrap();
+            fs::write(root.path().join(file), "0\n").unwrap();
+        }
+        let mounted = detect(root.path()).unwrap();
+        assert_eq!((mounted.layout, mounted.hierarchies.len()), (Layout::V1, 1));
+        let memory = mounted.controllers.memory.unwrap();
+        assert!(Arc::ptr_eq(&memory.folder, &mounted.hierarchies[0].folder));
+        assert!(mounted.controllers.cpuset.is_none(), "a cgroup called cpuset is no hierarchy");
+
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("all")).unwrap();
+        fs::write(root.path().join("all/cpuacct.usage"), "0\n").unwrap();
+        fs::write(root.path().join("all/memory.usage_in_bytes"), "0\n").unwrap();
+        let mounted = detect(root.path()).unwrap();
+        assert!(mounted.controllers.memory.is_some() && mounted.hierarchies.len() == 1);
+    }
+
+    #[test]
+    fn a_controller_is_read_where_it_is() {
+        let mounted = |folders: &[&str], enabled: &str| {
+            let root = tempfile::tempdir().unwrap();
+            for folder in folders {
+                fs::create_dir_all(root.path().join(folder)).unwrap();
+            }
+            fs::create_dir_all(root.path().join("unified")).unwrap();
+            fs::write(root.path().join("unified/cgroup.controllers"), enabled).unwrap();
+            detect(root.path()).unwrap()
+        };
+        let version = |controller: &Option<Controller>| controller.as_ref().map(|one| one.version);
+        let found = mounted(&["memory", "freezer"], "cpu hugetlb\n");
+        assert_eq!((found.layout, found.hierarchies.len()), (Layout::Hybrid, 1));
+        assert_eq!(found.hierarchies[0].version, Version::V2);
+        assert_eq!(version(&found.controllers.memory), Some(Version::V1));
+        assert_eq!(version(&found.controllers.cpu), Some(Version::V2));
+        assert_eq!(version(&found.controllers.hugetlb), Some(Version::V2));
+        assert_eq!(version(&found.controllers.cpuset), None);
+        let found = mounted(&["cpuacct"], "memory\n");
+        assert_eq!(found.hierarchies.len(), 2);
+        assert_eq!(version(&found.controllers.memory), Some(Version::V2));
     }
 
     #[test]
@@ -170,7 +325,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("cpu,cpuacct")).unwrap();
         std::os::unix::fs::symlink("cpu,cpuacct", root.path().join("cpuacct")).unwrap();
-        let (_, hierarchies) = detect(root.path()).unwrap();
-        assert!(hierarchies[0].folder.full(b".").ends_with("cpu,cpuacct"));
+        let mounted = detect(root.path()).unwrap();
+        assert!(mounted.hierarchies[0].folder.full(b".").ends_with("cpu,cpuacct"));
     }
 }

@@ -6,17 +6,22 @@
 
 mod cpu;
 mod details;
+mod elsewhere;
 mod event;
 mod faults;
 mod folder;
 mod hierarchy;
+mod huge_pages;
+mod overlap;
 mod parse;
 mod population;
+mod remount;
 mod slots;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod uncounted;
 mod watch;
 
 use std::ffi::OsString;
@@ -30,11 +35,15 @@ use noether_core::sample::{Cgroup, CgroupId, Sockets};
 use noether_core::workload::Workload;
 
 pub use hierarchy::Layout;
+pub use uncounted::{UNCOUNTED_REMEDY, uncounted_text};
 
 use crate::{Error, Machine};
 use details::Details;
+use elsewhere::Elsewhere;
 use faults::Faults;
-use hierarchy::Hierarchy;
+use hierarchy::{Controllers, Hierarchy, Mounted};
+use huge_pages::HugePages;
+use overlap::Overlaps;
 use slots::Slots;
 use sweep::Sweep;
 use tree::{NONE, NodeId, Tree};
@@ -61,8 +70,11 @@ pub struct Options {
 
 /// The cgroups of the machine.
 pub struct CgroupTree {
+    /// Where all is mounted.
+    cgroupfs: PathBuf,
     layout: Layout,
     hierarchies: Vec<Hierarchy>,
+    controllers: Controllers,
     options: Options,
     procfs: PathBuf,
     page_size: u64,
@@ -73,6 +85,9 @@ pub struct CgroupTree {
     said_unwatched: bool,
     sweep: Sweep,
     details: Details,
+    elsewhere: Elsewhere,
+    overlaps: Overlaps,
+    huge_pages: HugePages,
     faults: Faults,
     /// The tick that comes next; never 0.
     tick: u32,
@@ -87,10 +102,12 @@ pub struct CgroupTree {
 impl CgroupTree {
     /// Finds the hierarchies under `machine.cgroupfs` and walks them once, completely.
     pub fn open(machine: &Machine, options: Options) -> Result<Self, Error> {
-        let (layout, hierarchies) = hierarchy::detect(&machine.cgroupfs)?;
+        let Mounted { layout, hierarchies, controllers } = hierarchy::detect(&machine.cgroupfs)?;
         let mut this = Self {
+            cgroupfs: machine.cgroupfs.clone(),
             layout,
             hierarchies,
+            controllers,
             options,
             procfs: machine.procfs.clone(),
             page_size: machine.page_size,
@@ -100,6 +117,9 @@ impl CgroupTree {
             said_unwatched: false,
             sweep: Sweep::new(),
             details: Details::new(),
+            elsewhere: Elsewhere::default(),
+            overlaps: Overlaps::default(),
+            huge_pages: HugePages::new(&machine.procfs),
             faults: Faults::default(),
             tick: 1,
             removed: Vec::new(),
@@ -177,6 +197,14 @@ impl CgroupTree {
             self.details.refresh_all(&self.slots);
         }
         self.options.memory = memory;
+    }
+
+    /// Counts huge pages as memory of their users from now on, or no longer: `None` where it is not known whether the
+    /// machine has any.
+    pub fn want_huge_pages(&mut self, pool: Option<bool>) {
+        if self.huge_pages.want(pool) {
+            self.details.refresh_all(&self.slots);
+        }
     }
 
     /// Reads limits from now on, or no longer.

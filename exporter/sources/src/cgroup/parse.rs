@@ -99,6 +99,30 @@ pub(super) fn keyed(text: &[u8], key: &str) -> Option<u64> {
     })
 }
 
+/// The path that `/proc/PID/cgroup` has for a controller; for the unified hierarchy, where `controller` is empty.
+/// <https://man7.org/linux/man-pages/man7/cgroups.7.html>
+pub(super) fn path_in<'a>(content: &'a [u8], controller: &str) -> Option<&'a [u8]> {
+    content.split(|&byte| byte == b'\n').find_map(|line| {
+        let mut fields = line.splitn(3, |&byte| byte == b':');
+        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        controllers.split(|&byte| byte == b',').any(|one| one == controller.as_bytes()).then_some(path)
+    })
+}
+
+/// How many processors are in a list such as `0-3,8`.
+pub(super) fn list_length(text: &[u8]) -> u64 {
+    let parts = text.trim_ascii().split(|&byte| byte == b',');
+    let lengths = parts.map(|part| {
+        let mut ends = part.splitn(2, |&byte| byte == b'-').map(plain);
+        match (ends.next().flatten(), ends.next()) {
+            (Some(_), None) => 1,
+            (Some(first), Some(Some(last))) => last.saturating_sub(first).saturating_add(1),
+            _ => 0,
+        }
+    });
+    lengths.fold(0, u64::saturating_add)
+}
+
 /// A number alone in its file or field.
 pub(super) fn plain(text: &[u8]) -> Option<u64> {
     match number(text.trim_ascii()) {
@@ -200,6 +224,24 @@ mod tests {
     }
 
     #[test]
+    fn a_process_has_a_path_in_each_hierarchy() {
+        let content =
+            b"12:cpu,cpuacct:/docker/a:b\n4:memory:/\n1:name=systemd:/s\n0::/system.slice/x.service\n";
+        assert_eq!(path_in(content, "cpuacct"), Some(&b"/docker/a:b"[..]));
+        assert_eq!(path_in(content, "memory"), Some(&b"/"[..]));
+        assert_eq!(path_in(content, ""), Some(&b"/system.slice/x.service"[..]));
+        assert_eq!(path_in(content, "cpuset"), None);
+    }
+
+    #[test]
+    fn processors_of_a_list_are_counted() {
+        let all = [("0-3,8\n", 5), ("7\n", 1), ("\n", 0), ("0-5", 6), ("3-1", 1), ("x-2,4", 1)];
+        for (list, count) in all {
+            assert_eq!(list_length(list.as_bytes()), count, "{list:?}");
+        }
+    }
+
+    #[test]
     fn keyed_values_need_the_whole_key() {
         let text = b"anon 1\ninactive_file 30\ntotal_inactive_file 40\n";
         assert_eq!(keyed(text, "inactive_file"), Some(30));
@@ -218,6 +260,8 @@ mod tests {
             cpu_max(&text);
             cfs(&text, &text);
             memory_limit(&text);
+            path_in(&text, "a");
+            list_length(&text);
         }
 
         #[test]

@@ -143,6 +143,7 @@ impl CgroupTree {
             self.slots.withdraw(slot);
         }
         self.unwatch_events(slot);
+        self.end_overlaps(slot);
         if let Some(node) = self.tree.node_mut(other) {
             node.slot = NONE;
         }
@@ -150,11 +151,11 @@ impl CgroupTree {
         self.set_parent_below(other, above);
     }
 
-    fn was_told(&self, slot: CgroupId) -> bool {
+    pub(super) fn was_told(&self, slot: CgroupId) -> bool {
         self.slots.held(slot).is_some_and(|held| held.since != self.tick)
     }
 
-    fn unwatch_events(&mut self, slot: CgroupId) {
+    pub(super) fn unwatch_events(&mut self, slot: CgroupId) {
         if let (Some((_, held)), Some(watcher)) = (self.slots.both(slot), &mut self.watcher) {
             watcher.end(held.events);
         }
@@ -185,7 +186,7 @@ impl CgroupTree {
     }
 
     /// Gives the folder a place among those that are read, unless it has one or its twin serves it.
-    fn take_in(&mut self, node: NodeId, workload: Option<Workload>) {
+    pub(super) fn take_in(&mut self, node: NodeId, workload: Option<Workload>) {
         let Some(folder) = self.tree.node(node) else { return };
         if folder.slot != NONE || (folder.hierarchy != 0 && folder.twin != NONE) {
             return;
@@ -215,12 +216,12 @@ impl CgroupTree {
         self.details.newborn.push(slot);
     }
 
-    fn slot_above(&self, node: NodeId) -> Option<CgroupId> {
+    pub(super) fn slot_above(&self, node: NodeId) -> Option<CgroupId> {
         self.tree.ancestors(node).map(|(_, above)| self.tree.serving(above)).find(|&slot| slot != NONE)
     }
 
     /// Hangs those that are read below `node`, up to the next one that is read, under `parent`.
-    fn set_parent_below(&mut self, node: NodeId, parent: Option<CgroupId>) {
+    pub(super) fn set_parent_below(&mut self, node: NodeId, parent: Option<CgroupId>) {
         let mut pending = self.tree.node(node).map(|node| self.tree.inside(node)).unwrap_or_default();
         while let Some(below) = pending.pop().and_then(|id| self.tree.node(id)) {
             let slot = self.tree.serving(below);
@@ -242,6 +243,10 @@ impl CgroupTree {
                 self.unwatch_events(removed.slot);
                 self.last_look(removed.slot);
                 self.slots.mark_gone(removed.slot);
+                self.end_overlaps(removed.slot);
+            }
+            if self.is_twofold() {
+                self.overlaps.forget(removed.id);
             }
             if removed.twin != NONE {
                 // What lies in the twin alone hung under the one that goes.
@@ -290,7 +295,7 @@ impl CgroupTree {
     }
 
     /// The CPU time of a cgroup that goes: a fixture's file can still be read, a real one's last figure stays.
-    fn last_look(&mut self, slot: CgroupId) {
+    pub(super) fn last_look(&mut self, slot: CgroupId) {
         let Some((cgroup, held)) = self.slots.living(slot) else { return };
         let version = if held.unified { Version::V2 } else { Version::V1 };
         let mut text = [0; super::cpu::LINE];

@@ -66,6 +66,7 @@ impl Slots {
             memory: None,
             sockets: Sockets::ALL,
             reserved: Reserved::default(),
+            overlap: None,
             birth: Birth::Unknown,
             gone: false,
         };

@@ -112,6 +112,21 @@ impl Tree {
         self.node(parent)?.children.get(at).copied()
     }
 
+    /// The deepest known folder on the way from `root` along `path`.
+    pub(super) fn deepest(&self, root: NodeId, path: &[u8]) -> NodeId {
+        let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+        names
+            .map_while({
+                let mut at = root;
+                move |name| {
+                    at = self.child(at, name)?;
+                    Some(at)
+                }
+            })
+            .last()
+            .unwrap_or(root)
+    }
+
     fn search(&self, parent: NodeId, name: &[u8]) -> Option<Result<usize, usize>> {
         let children = &self.node(parent)?.children;
         Some(children.binary_search_by(|&child| self.at(child).map_or(&[][..], |node| &node.name).cmp(name)))

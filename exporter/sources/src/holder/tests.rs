@@ -19,6 +19,7 @@ fn cgroup(workload: Workload) -> Cgroup {
         memory: None,
         sockets: Sockets::ALL,
         reserved: Reserved::default(),
+        overlap: None,
         birth: Birth::Now,
         gone: false,
     }

@@ -192,6 +192,7 @@ mod tests {
             memory: None,
             sockets: Sockets::ALL,
             reserved: Reserved::default(),
+            overlap: None,
             birth: Birth::Now,
             gone: false,
         }

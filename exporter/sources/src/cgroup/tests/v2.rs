@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use noether_core::reading::Fault;
 use noether_core::sample::{Birth, Reserved, Sockets};
 
-use super::fixture::{Fixture, micros, sockets_of};
+use super::fixture::{Fixture, micros, recognise, sockets_of};
 use crate::cgroup::Layout;
 
 #[test]
@@ -423,4 +423,115 @@ fn five_thousand_folders() {
     assert_eq!(all.iter().filter(|(_, cgroup)| cgroup.gone).count(), 1001);
     assert_eq!(watch.tree.folders(), 1);
     assert!(watch.faults.is_empty(), "{:?}", watch.faults);
+}
+
+#[test]
+fn huge_pages_that_the_memory_controller_counts_are_not_counted_twice() {
+    let host = Fixture::v2();
+    host.cpu("w1", 5);
+    host.write("cg/w1/memory.current", "9000\n");
+    host.write("cg/w1/memory.stat", "inactive_file 4000\n");
+    host.write("cg/w1/hugetlb.2MB.current", "2097152\n");
+    host.write("cg/w1/hugetlb.2MB.rsvd.current", "8388608\n");
+    let see = |host: &Fixture| {
+        let mut watch = host.open_with(|options| options.memory = true);
+        watch.tree.want_huge_pages(Some(true));
+        watch.see("w1").unwrap().1.memory
+    };
+    assert_eq!(see(&host), Some(5000 + (2 << 20)));
+    host.write(
+        "proc/self/mountinfo",
+        "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,memory_hugetlb_accounting\n",
+    );
+    assert_eq!(see(&host), Some(5000));
+}
+
+#[test]
+fn a_cpuset_of_its_own_reserves_and_an_inherited_one_does_not() {
+    let host = Fixture::v2();
+    for path in ["system.slice/slurmstepd.scope/job_1", "system.slice/slurmstepd.scope/job_2"] {
+        host.cpu(path, 5);
+        host.write(&format!("cg/{path}/cpuset.cpus.effective"), "0-5\n");
+        host.write(&format!("cg/{path}/cpu.max"), "max 100000\n");
+    }
+    host.write("cg/system.slice/slurmstepd.scope/job_1/cpuset.cpus", "0-5\n");
+    host.write("cg/system.slice/slurmstepd.scope/job_2/cpuset.cpus", "\n");
+    let mut watch = host.open_with(|options| {
+        options.recognise = crate::pattern::recognise;
+        options.reserved = true;
+    });
+    assert_eq!(watch.see("job_1").unwrap().1.reserved.cpu_milli, 6000);
+    assert_eq!(watch.see("job_2").unwrap().1.reserved.cpu_milli, 0);
+}
+
+#[test]
+fn what_is_mounted_anew_is_taken_in_and_what_was_is_gone() {
+    let host = Fixture::v2();
+    host.cpu("w1", 5);
+    let mut watch = host.open();
+    watch.tick();
+    assert!(watch.tree.follow_mounts());
+    assert_eq!(watch.see("w1").unwrap().1.birth, Birth::Earlier);
+
+    std::fs::rename(host.at(""), host.at("../old")).unwrap();
+    assert!(!watch.tree.follow_mounts());
+    assert!(watch.tick().iter().all(|(_, cgroup)| cgroup.gone));
+    assert!(watch.tick().is_empty());
+    assert_eq!(watch.faults.len(), 1, "{:?}", watch.faults);
+
+    host.write("cg/cgroup.controllers", "cpu\n");
+    host.cpu("w1", 7);
+    assert!(watch.tree.follow_mounts());
+    let (_, cgroup) = watch.see("w1").unwrap();
+    assert_eq!((cgroup.birth, cgroup.cpu), (Birth::Unknown, micros(7)));
+
+    // Another tree in its place, between two looks.
+    std::fs::rename(host.at(""), host.at("../older")).unwrap();
+    host.write("cg/cgroup.controllers", "cpu\n");
+    host.cpu("w2", 9);
+    assert!(watch.tree.follow_mounts());
+    let all = watch.tick();
+    assert_eq!(all.iter().filter(|(_, cgroup)| !cgroup.gone && cgroup.workload.is_some()).count(), 1);
+    assert_eq!(watch.see("w2").unwrap().1.cpu, micros(9));
+}
+
+#[test]
+fn a_cgroup_that_becomes_something_else_ends_as_what_it_was() {
+    let host = Fixture::v2();
+    host.cpu("slice/wunit", 5);
+    host.cpu("slice/wunit/podx", 3);
+    let mut watch = host.open();
+    watch.tick();
+    watch.tick();
+    host.cpu("slice/wunit", 8);
+    watch.tree.recognise_with(|path| recognise(path).filter(|_| path.contains("pod")));
+    let all = watch.see_all("slice/wunit");
+    let of = |gone: bool| all.iter().find(|(_, cgroup)| cgroup.gone == gone).unwrap();
+    assert_eq!((of(true).1.cpu, of(true).1.workload.is_some()), (micros(8), true));
+    assert_eq!((of(false).1.birth, of(false).1.workload.is_some()), (Birth::Unknown, false));
+    let parent = watch.see("wunit/podx").unwrap().1.parent;
+    assert_eq!(parent, Some(of(false).0), "what lies in it is still not its own");
+    watch.tree.recognise_with(recognise);
+    let all = watch.see_all("slice/wunit");
+    assert!(all.iter().any(|(_, cgroup)| !cgroup.gone && cgroup.workload.is_some()));
+    assert!(watch.faults.is_empty(), "{:?}", watch.faults);
+}
+
+#[test]
+fn a_kubelet_is_this_machines_where_its_pods_lie_in_no_container() {
+    const POD: &str = "kubepods-pod2fc932ce_fdcc_454b_97bd_aadfdeb4c340.slice";
+    let nested = |path: &str| {
+        let host = Fixture::v2();
+        host.cpu("system.slice/sshd.service", 1);
+        host.cpu(path, 1);
+        let watch = host.open_with(|options| options.recognise = crate::pattern::recognise);
+        watch.tree.has_kubelet()
+    };
+    let docker = format!("system.slice/docker-{}.scope", "a".repeat(64));
+    assert!(!nested("kubepods.slice/kubepods-burstable.slice"), "an empty tree is what somebody left behind");
+    assert!(nested(&format!("kubepods.slice/{POD}")));
+    assert!(nested(&format!("kubelet.slice/kubelet-kubepods.slice/kubelet-{POD}")), "within kind's node");
+    assert!(!nested(&format!("{docker}/kubelet.slice/kubelet-kubepods.slice/kubelet-{POD}")));
+    assert!(!nested(&format!("lxc.payload.k3s/kubepods.slice/{POD}")));
+    assert!(!nested(&format!("user.slice/user-7.slice/user@7.service/kubepods.slice/{POD}")));
 }
