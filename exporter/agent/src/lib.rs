@@ -18,6 +18,7 @@ pub mod serve;
 pub mod settings;
 pub mod slow;
 pub mod tick;
+pub mod units;
 pub mod vitals;
 pub mod web_config;
 pub mod zones;

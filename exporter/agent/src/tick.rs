@@ -1,7 +1,5 @@
 //! One tick after another, on a thread of its own: what blocks is read here, and nobody waits for it.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +11,7 @@ use noether_core::roster::Names;
 use noether_core::sample::{NodeUsage, Sample};
 use noether_core::snapshot::Generation;
 use noether_core::vitals::{Histogram, SourceRow};
-use noether_core::workload::Workload;
-use noether_sources::cgroup::{CgroupTree, Options};
+use noether_sources::cgroup::{CgroupTree, Options, UNCOUNTED_REMEDY, uncounted_text};
 use noether_sources::holder::Holders;
 use noether_sources::kubernetes::Kubernetes;
 use noether_sources::kubernetes::pod_resources::PodResources;
@@ -22,7 +19,7 @@ use noether_sources::meminfo::Meminfo;
 use noether_sources::slurm::Jobs;
 use noether_sources::stat::{CpuTimes, Stat};
 use noether_sources::topology::{CpuList, Topology};
-use noether_sources::{Error, Machine, pattern};
+use noether_sources::{Error, Machine};
 
 use crate::clock;
 use crate::grid_board::GridBoard;
@@ -32,7 +29,8 @@ use crate::meter_log;
 use crate::meters::{Meters, timed};
 use crate::names::InTurn;
 use crate::published::{Page, Published};
-use crate::settings::{IdlePolicy, Settings, Switch};
+use crate::settings::{IdlePolicy, Settings};
+use crate::units::UnitSwitch;
 use crate::vitals::Process;
 
 /// How often sources are looked for that appeared, vanished or were replaced.
@@ -82,6 +80,9 @@ pub struct Crank {
     stat: Told<Stat>,
     meminfo: Told<Meminfo>,
     cgroups: Told<Option<CgroupTree>>,
+    /// The errors of that source before it could be opened: the tree counts its own.
+    cgroup_errors: Vec<(&'static str, u64)>,
+    units: UnitSwitch,
     jobs: Jobs,
     holders: Holders,
     kubernetes: Option<Kubernetes>,
@@ -116,6 +117,8 @@ impl Crank {
             stat: Told::new("stat", Stat::new(&machine)),
             meminfo: Told::new("meminfo", Meminfo::new(&machine)),
             cgroups: Told::new("cgroup", None),
+            cgroup_errors: Vec::new(),
+            units: UnitSwitch::new(settings.systemd_units),
             jobs: Jobs::new(&machine, &settings.jobs_folder),
             holders: Holders::new(&machine),
             kubernetes: None,
@@ -171,6 +174,9 @@ impl Crank {
         if began.since(self.rescanned) >= RESCAN {
             self.rescan(began);
         }
+        if let Some(tree) = self.cgroups.source.as_mut().filter(|_| self.units.has_news()) {
+            self.units.follow(tree, began);
+        }
         self.read_node();
         let at = clock::now();
         let mut faults = Vec::new();
@@ -178,6 +184,7 @@ impl Crank {
         let tree = self.cgroups.source.as_mut();
         let cgroups =
             timed(&mut self.cgroups.row.read, || tree.map(|tree| tree.read(&mut faults)).unwrap_or_default());
+        self.units.meet(cgroups);
         self.jobs.meet(cgroups);
         self.holders.meet(cgroups);
         let read = clock::now();
@@ -240,6 +247,9 @@ impl Crank {
         self.usage.cpus = u32::try_from(self.cpu.each.len()).unwrap_or(u32::MAX);
         if let Some(memory) = self.meminfo.read(&mut self.once, Meminfo::read) {
             (self.usage.memory_held, self.usage.memory_total) = (memory.held(), memory.total);
+            if let Some(tree) = &mut self.cgroups.source {
+                tree.want_huge_pages(memory.huge_pages);
+            }
         }
     }
 
@@ -258,9 +268,14 @@ impl Crank {
         self.limit_interval();
         self.stat.source.rescan();
         self.meminfo.source.rescan();
-        if self.cgroups.source.is_none() {
-            self.open_cgroups();
+        match &mut self.cgroups.source {
+            None => self.open_cgroups(),
+            Some(tree) => {
+                self.cgroups.row.up = tree.follow_mounts();
+                self.units.follow(tree, now);
+            }
         }
+        warn_of_uncounted_jobs(&mut self.once, self.cgroups.source.as_ref(), now);
         self.process.recount();
     }
 
@@ -286,7 +301,7 @@ impl Crank {
             move |cpus: &str| topology.sockets_of(&CpuList::parse(cpus.as_bytes()).unwrap_or_default());
         let several = self.topology.sockets() > 1;
         let options = Options {
-            recognise: recogniser(self.settings.systemd_units, &self.machine.cgroupfs),
+            recognise: self.units.recogniser(),
             sockets: several.then(|| Box::new(sockets) as _),
             memory: false,
             reserved: self.settings.idle == IdlePolicy::Requests,
@@ -294,7 +309,11 @@ impl Crank {
             max_descriptors: held_descriptors(self.process.most_descriptors(), self.settings.max_connections),
         };
         match CgroupTree::open(&self.machine, options) {
-            Ok(tree) => (self.cgroups.source, self.cgroups.row.up) = (Some(tree), true),
+            Ok(mut tree) => {
+                self.units.follow(&mut tree, clock::now());
+                self.cgroup_errors = self.cgroups.row.errors.clone();
+                (self.cgroups.source, self.cgroups.row.up) = (Some(tree), true);
+            }
             Err(error) => self.cgroups.fail(&mut self.once, &error),
         }
     }
@@ -305,8 +324,9 @@ impl Crank {
         if let Some(tree) = &self.cgroups.source {
             for (fault, count) in tree.fault_counts() {
                 let errors = &mut self.cgroups.row.errors;
+                let before = self.cgroup_errors.iter().find(|(reason, _)| *reason == fault.label());
                 if let Some((_, known)) = errors.iter_mut().find(|(reason, _)| *reason == fault.label()) {
-                    *known = count;
+                    *known = count + before.map_or(0, |(_, before)| *before);
                 }
             }
         }
@@ -325,6 +345,14 @@ impl Crank {
             // Those of pods' annotations: each node tells its own.
             page.grid.budgets = kubernetes.budgets();
         }
+    }
+}
+
+fn warn_of_uncounted_jobs(once: &mut Once, tree: Option<&CgroupTree>, now: Moment) {
+    let jobs = tree.map_or(0, CgroupTree::jobs_without_cpu_time);
+    if jobs > 0 {
+        let text = format!("{}: {UNCOUNTED_REMEDY}", uncounted_text(jobs));
+        once.warn(now, "Slurm jobs without a folder in cpuacct".into(), &text);
     }
 }
 
@@ -352,35 +380,6 @@ fn held_descriptors(all: u64, connections: usize) -> usize {
     usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(connections + 128)
 }
 
-/// What a path is; units only where they are wanted: by default where no kubelet runs.
-pub fn recogniser(units: Switch, cgroupfs: &Path) -> fn(&str) -> Option<Workload> {
-    let units = match units {
-        Switch::On => true,
-        Switch::Off => false,
-        Switch::Auto => !has_kubelet(cgroupfs),
-    };
-    if units { pattern::recognise } else { recognise_without_units }
-}
-
-fn recognise_without_units(path: &str) -> Option<Workload> {
-    pattern::recognise(path).filter(|workload| !matches!(workload, Workload::Unit { .. }))
-}
-
-/// Whether a kubelet of this machine keeps pods here. An empty tree is what somebody left behind.
-fn has_kubelet(cgroupfs: &Path) -> bool {
-    let hierarchies = ["", "cpuacct", "cpu,cpuacct", "unified", "systemd"];
-    let roots = ["kubepods", "kubepods.slice"];
-    let trees =
-        hierarchies.iter().flat_map(|hierarchy| roots.map(|root| cgroupfs.join(hierarchy).join(root)));
-    // Guaranteed pods lie in the root itself, the others in the slice of their class.
-    let folders = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_pod = |name: &str| name.starts_with("pod") || name.contains("-pod");
-    trees.flat_map(|tree| folders(&tree)).any(|entry| {
-        is_pod(&entry.file_name().to_string_lossy())
-            || folders(&entry.path()).any(|inner| is_pod(&inner.file_name().to_string_lossy()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,19 +396,5 @@ mod tests {
         assert_eq!(next(at(1000), second, at(1001), at(3990)), (at(3000), 1));
         let shortest = SHORTEST_INTERVAL;
         assert_eq!(next(at(1000), shortest, at(1002), at(1005)), (at(1102), 0));
-    }
-
-    #[test]
-    fn a_kubelet_is_told_by_its_pods() {
-        let folder = tempfile::tempdir().unwrap();
-        let make = |path: &str| fs::create_dir_all(folder.path().join(path)).unwrap();
-        assert!(!has_kubelet(folder.path()));
-        make("cpuacct/kubepods/burstable");
-        assert!(!has_kubelet(folder.path()), "an empty tree");
-        make("cpuacct/kubepods/burstable/pod0b1c");
-        assert!(has_kubelet(folder.path()));
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("kubepods.slice/kubepods-pod0b1c.slice")).unwrap();
-        assert!(has_kubelet(folder.path()));
     }
 }

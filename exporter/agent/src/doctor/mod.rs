@@ -14,7 +14,7 @@ use noether_core::gpu::Look;
 use noether_core::granularity::Granularity;
 use noether_core::reading::{Component, DomainReading, Quality, Role};
 use noether_core::workload::{Family, Workload};
-use noether_sources::cgroup::{CgroupTree, Options};
+use noether_sources::cgroup::{CgroupTree, Options, UNCOUNTED_REMEDY, uncounted_text};
 use noether_sources::kubernetes::Kubernetes;
 use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::meminfo::Meminfo;
@@ -25,12 +25,13 @@ use noether_sources::{Error, Machine, model};
 use serde_json::json;
 use tokio::runtime::Builder;
 
+use crate::clock;
 use crate::meters::{Meters, Slot};
 use crate::names;
 use crate::node::machine;
 use crate::sandbox::{Confined, Reach, Sandbox};
 use crate::settings::{Command, Format, NameSource, Settings, Switch};
-use crate::tick::recogniser;
+use crate::units::UnitSwitch;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,8 +246,9 @@ fn memory(machine: &Machine) -> Finding {
 
 fn cgroups(machine: &Machine, settings: &Settings) -> Finding {
     let mend = "mount the host's /sys read-only and pass --path.sysfs, or pass --path.cgroupfs";
+    let mut switch = UnitSwitch::new(settings.systemd_units);
     let options = Options {
-        recognise: recogniser(settings.systemd_units, &machine.cgroupfs),
+        recognise: switch.recogniser(),
         sockets: None,
         memory: true,
         reserved: false,
@@ -257,6 +259,7 @@ fn cgroups(machine: &Machine, settings: &Settings) -> Finding {
         Ok(tree) => tree,
         Err(error) => return failed("cgroup", &error, mend),
     };
+    switch.follow(&mut tree, clock::now());
     let mut faults = Vec::new();
     let mut counts: BTreeMap<Option<Family>, usize> = BTreeMap::new();
     for cgroup in tree.read(&mut faults).iter().filter(|cgroup| cgroup.present) {
@@ -282,6 +285,12 @@ fn cgroups(machine: &Machine, settings: &Settings) -> Finding {
         state = State::Warning;
         detail.push_str("; not all folders are watched, so the shortest-lived containers are seen late");
         mends.push("sysctl fs.inotify.max_user_watches=1048576".to_owned());
+    }
+    let jobs = tree.jobs_without_cpu_time();
+    if jobs > 0 {
+        state = State::Warning;
+        detail.push_str(&format!("; {}", uncounted_text(jobs)));
+        mends.push(UNCOUNTED_REMEDY.to_owned());
     }
     let mend = (!mends.is_empty()).then(|| mends.join("; "));
     Finding { kind: "usage", name: "cgroup".into(), state, detail, mend }
