@@ -22,6 +22,7 @@ mod drm;
 mod examples;
 mod golden;
 mod gpu;
+mod hierarchies;
 mod holders;
 mod http;
 mod identities;
