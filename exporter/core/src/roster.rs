@@ -218,6 +218,8 @@ impl Roster {
 
     fn ask_again(&mut self, now: Moment, names: &dyn Names, usage: &mut Usage, ledger: &mut Ledger) {
         let timeout = self.identity_timeout;
+        // The numbers of accounts that were named in this round, before and after.
+        let mut named = BTreeMap::new();
         self.unnamed.retain(|one| {
             let identity = match names.identify(&one.workload) {
                 Identity::NotYet if now.since(one.since) >= timeout => Identity::Never,
@@ -225,13 +227,24 @@ impl Roster {
             };
             let Some((key, info)) = labels(identity, &one.workload) else { return true };
             let info = [info, one.above.clone()].concat();
-            let account = ledger.name(one.account, key, info, one.delegation.clone());
+            let account = ledger.name(one.account, key, info, renumbered(one.delegation.as_ref(), &named));
+            named.insert(one.account, account);
             if let Some(consumer) = usage.consumer(one.consumer) {
                 consumer.account = account;
             }
             false
         });
+        for one in &mut self.unnamed {
+            one.delegation = renumbered(one.delegation.as_ref(), &named);
+        }
     }
+}
+
+/// The same with the present number of the account of the surroundings.
+fn renumbered(delegation: Option<&Delegation>, named: &BTreeMap<AccountId, AccountId>) -> Option<Delegation> {
+    let delegation = delegation?;
+    let rest = delegation.rest.map(|rest| named.get(&rest).copied().unwrap_or(rest));
+    Some(Delegation { tree: Arc::clone(&delegation.tree), rest })
 }
 
 /// The labels under which a workload goes, if that is known.

@@ -667,6 +667,59 @@ fn a_delegated_tree_has_a_bound_of_its_own() {
     assert_eq!(bench.joules("user@1.service", Component::Cpu), 30.0);
 }
 
+/// Knows all containers as those of one pod, once it is there.
+#[derive(Debug)]
+struct OnePod(bool);
+
+impl Names for OnePod {
+    fn identify(&self, workload: &Workload) -> Identity {
+        let name = match workload {
+            Workload::Container { .. } => "app",
+            Workload::NestedContainer { id, .. } => id,
+            _ => return Identity::Never,
+        };
+        if self.0 { Identity::Known(Key::container("ci", "runner", name), vec![]) } else { Identity::NotYet }
+    }
+}
+
+#[test]
+fn what_a_pods_container_started_pays_into_it_where_it_is_too_much() {
+    let mut policy = policy();
+    policy.terms.max = 10;
+    let mut bench = Bench::new(&policy, 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    let of = |workload, parent: Option<u32>| Cgroup {
+        workload: Some(Arc::new(workload)),
+        parent,
+        top_level: parent.is_none(),
+        ..unit("")
+    };
+    let outer = |id: &str| Workload::Container { id: id.into(), runtime: "", pod: Some("p".into()) };
+    let inner = |id: &str| Workload::NestedContainer { id: id.into(), runtime: "docker", pod: "p".into() };
+    // Two runs of one container, which have one account in the end; what is in the second knows that by its first number.
+    bench.cgroups = vec![of(outer("one"), None), of(outer("two"), None)];
+    bench.cgroups.extend(["a", "b", "c"].map(|id| of(inner(id), Some(1))));
+    bench.tick_with(0.001, &OnePod(false));
+    bench.cgroups.push(unit("host"));
+    bench.tick_with(0.001, &OnePod(true));
+    bench.cgroups.extend([unit("late"), unit("later")]);
+    bench.tick_with(0.001, &OnePod(true));
+    for _ in 0..2 {
+        for id in 2..5 {
+            bench.run(id, 100);
+            bench.run(1, 100);
+        }
+        bench.busy(0, 300);
+        bench.add(0, 30.0);
+        bench.tick_with(1.0, &OnePod(true));
+    }
+    bench.tick_with(1.0, &OnePod(true));
+    let joules = ["a", "b", "c", "app", "host", "late", "later"]
+        .map(|name| (bench.joules(name, Component::Cpu) * 1e3).round() / 1e3);
+    assert_eq!(joules, [20.0, 0.0, 0.0, 40.0, 0.0, 0.0, 0.0]);
+    assert_eq!(bench.snapshot.folded, 0);
+}
+
 #[derive(Clone, Debug)]
 struct Turn {
     milliseconds: u64,
