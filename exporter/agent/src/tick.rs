@@ -394,6 +394,9 @@ mod tests {
         assert_eq!(next(at(1000), second, at(1950), at(1990)), (at(2050), 0));
         assert_eq!(next(at(1000), second, at(3950), at(3990)), (at(4050), 1));
         assert_eq!(next(at(1000), second, at(1001), at(3990)), (at(3000), 1));
+        // An hour asleep is no tick that was left out, and the pace goes on from the time that it is then.
+        let awake = |seconds| Moment::new(Duration::from_secs(3600 + seconds), Duration::from_secs(seconds));
+        assert_eq!(next(at(1000), second, awake(1), awake(3)), (awake(1).after(SHORTEST_INTERVAL), 1));
         let shortest = SHORTEST_INTERVAL;
         assert_eq!(next(at(1000), shortest, at(1002), at(1005)), (at(1102), 0));
     }

@@ -225,3 +225,20 @@ pub struct DomainReading {
     /// Its value, or why there is none.
     pub reading: Result<Reading, Fault>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_clock_gains_beyond_the_other_is_sleep() {
+        let at = |boot, awake| Moment::new(Duration::from_millis(boot), Duration::from_millis(awake));
+        let before = at(5_000, 4_000);
+        let after = at(66_000, 5_000);
+        assert_eq!(after.since(before), Duration::from_secs(1));
+        assert_eq!(after.asleep_since(before), Duration::from_secs(60));
+        // The clocks are read one after the other.
+        assert!(!at(6_003, 5_000).slept_since(before));
+        assert!(!before.slept_since(after) && before.since(after) == Duration::ZERO);
+    }
+}
