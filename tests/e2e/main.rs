@@ -28,6 +28,7 @@ mod http;
 mod identities;
 mod image;
 mod least_privilege;
+mod meter_faults;
 mod meters;
 mod otlp;
 mod pods;

@@ -9,6 +9,11 @@ use noether_sources::meter::Probe;
 
 use crate::log::Once;
 
+/// What is said of a counter that does not move.
+pub const STILL: &str = "the counter can be read but stands still while the processors work, so it measures nothing and is \
+    not shown as 0 W. Where no package is measured the model stands in. Look for a newer kernel or firmware; in a virtual machine \
+    the hypervisor shows a counter that it does not drive";
+
 /// Faults of one meter that began in one tick and are of one kind: one line.
 struct Line {
     probe: &'static Probe,
@@ -56,6 +61,23 @@ fn left_out_text(domain: &Domain, what: &LeftOut) -> String {
     };
     let (meter, name, reason) = (domain.meter, &domain.name, what.doubt.label());
     format!("meter {meter}: {name} {seen}: the step is left out (reason {reason})")
+}
+
+/// Logs which domains have begun to stand still while the processors work: one line per meter.
+pub fn log_still(once: &mut Once, now: Moment, still: &[Arc<Domain>]) {
+    let mut lines: Vec<(&str, Vec<&str>)> = Vec::new();
+    for domain in still {
+        if once.begins(now, format!("meter {}: {} stands still", domain.meter, domain.name)) {
+            match lines.iter_mut().find(|(meter, _)| *meter == domain.meter) {
+                Some((_, names)) => names.push(&domain.name),
+                None => lines.push((domain.meter, vec![&domain.name])),
+            }
+        }
+    }
+    for (meter, names) in lines {
+        let names = names.join(", ");
+        tracing::warn!("meter {meter}: {names}: {STILL}");
+    }
 }
 
 fn begun(once: &mut Once, now: Moment, faults: Vec<(&'static Probe, Error)>) -> Vec<Line> {
@@ -135,6 +157,7 @@ mod tests {
             quality: Quality::Measured,
             max_power: None,
             may_mirror: false,
+            generation: 0,
         });
         let mut counter = noether_core::counter::Counter::default();
         let mut step = |second, joules| {

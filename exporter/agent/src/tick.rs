@@ -209,6 +209,7 @@ impl Crank {
         self.node.advance(&sample, &names, &publication, &mut page.snapshot);
         meter_log::log_left_out(once, at, self.node.left_out());
         faults.iter().for_each(|error| once.error(at, error));
+        meter_log::log_still(once, at, &page.snapshot.still);
         if page.snapshot.folded > 0 {
             let max = self.settings.max_workloads;
             let text = format!(

@@ -127,6 +127,7 @@ fn domain(component: Component, socket: u16) -> DomainReading {
         quality: Quality::Measured,
         max_power: None,
         may_mirror: false,
+        generation: 0,
     };
     let reading = Ok(Reading::Total(Energy::ZERO));
     DomainReading { domain: Arc::new(domain), at: Moment::default(), reading }

@@ -5,8 +5,10 @@ use alloc::sync::Arc;
 use crate::counter::{Counter, LeftOut, Step};
 use crate::granularity::Granularity;
 use crate::ledger::Hold;
+use crate::mirror::{CounterLook, Kinship};
 use crate::plausible::Bounds;
 use crate::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Reading, Role};
+use crate::standstill::Standstill;
 use crate::units::{Energy, Power};
 use crate::usage::Base;
 
@@ -14,10 +16,6 @@ use crate::usage::Base;
 const GRACE: u32 = 3;
 /// A domain without a reading for this long is gone.
 const STALE: core::time::Duration = core::time::Duration::from_secs(60);
-/// Two dies' counters this near, in time at the most power that they can draw, may be one counter.
-const MIRROR_WINDOW: core::time::Duration = core::time::Duration::from_millis(20);
-/// So often must they have moved without being equal to be two.
-const MIRROR_LOOKS: u32 = 3;
 
 /// What is known of one domain.
 #[derive(Clone, Debug)]
@@ -38,8 +36,9 @@ pub struct DomainState {
     fresh: bool,
     /// The time between its last two readings.
     pace: core::time::Duration,
-    raw: Option<Energy>,
-    mirror: Mirror,
+    look: Option<CounterLook>,
+    kinship: Kinship,
+    standstill: Standstill,
 }
 
 /// An interval that is not charged yet.
@@ -53,20 +52,6 @@ pub struct OpenInterval {
     pub doubtful: bool,
     /// Whether the machine slept in it: then its power is not that of a machine at rest.
     pub slept: bool,
-}
-
-/// Whether a die repeats the counter of its socket's first die.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mirror {
-    /// Not compared yet.
-    Unknown,
-    /// The values are near; the first die's at the last look, and how often it moved meanwhile. Nothing is charged until
-    /// it is certain.
-    Suspected(Energy, u32),
-    /// They moved and were equal to the microjoule: one counter.
-    Certain,
-    /// They differ: two counters.
-    No,
 }
 
 impl DomainState {
@@ -83,18 +68,23 @@ impl DomainState {
             failures: GRACE,
             fresh: false,
             pace: core::time::Duration::ZERO,
-            raw: None,
-            mirror: Mirror::Unknown,
+            look: None,
+            kinship: Kinship::Own,
+            standstill: Standstill::default(),
         }
     }
 
     /// Before a tick's readings: nothing was read yet.
     pub fn begin_tick(&mut self) {
-        self.fresh = false;
+        (self.fresh, self.look) = (false, None);
     }
 
     /// Takes a reading; tells which step it left out, if it did.
     pub fn take(&mut self, reading: &DomainReading) -> Result<Option<LeftOut>, Fault> {
+        if self.domain.generation != reading.domain.generation {
+            self.counter = Counter::default();
+            self.standstill = Standstill::default();
+        }
         self.domain = Arc::clone(&reading.domain);
         let value = match reading.reading {
             Ok(value) => value,
@@ -104,14 +94,11 @@ impl DomainState {
             }
         };
         (self.failures, self.fresh) = (0, true);
-        self.raw = match value {
-            Reading::Counter { total, .. } | Reading::Total(total) => Some(total),
-            Reading::Power(_) => None,
-        };
         let before = self.counter.last();
         self.pace = before.map_or(self.pace, |before| reading.at.since(before));
         let step = self.counter.advance(reading.at, value, &Bounds::of(&self.domain));
         let gain = step.energy();
+        self.look = look(reading.at, value, gain, before);
         let shown_before = self.granularity.floor(self.total);
         self.total += gain;
         let shown = self.granularity.floor(self.total).checked_sub(shown_before).unwrap_or_default();
@@ -150,6 +137,9 @@ impl DomainState {
     /// Whether it can be read, as far as one knows by now: a slow meter has no reading at many a tick.
     pub fn up(&self, now: Moment) -> bool {
         let patience = || self.pace.max(core::time::Duration::from_secs(1)).saturating_mul(3);
+        if self.standstill.stands() {
+            return false;
+        }
         self.fresh || (self.is_slow() && self.failures == 0 && now.since(self.read_at()) <= patience())
     }
 
@@ -158,9 +148,39 @@ impl DomainState {
         self.domain.component == Component::Gpu
     }
 
-    /// Whether it has been unreadable for so long that another may take its place.
+    /// Whether it has been unreadable for so long, or has stood still for so long, that another may take its place.
     pub const fn failed(&self) -> bool {
-        self.failures >= GRACE
+        self.failures >= GRACE || self.standstill.stands()
+    }
+
+    /// Looks whether it moves, where the processors have used `work` nanoseconds by now. Returns whether it has just been
+    /// found to stand still.
+    pub fn watch(&mut self, work: u64) -> bool {
+        // An accelerator may rest while the processors work, and so may what lies inside a package: its graphics.
+        if self.is_slow() || self.domain.role == Role::Nested {
+            return false;
+        }
+        self.look.is_some_and(|look| self.standstill.observe(look.raw, look.at, work))
+    }
+
+    /// Whether it can be read but stands still while the processors work.
+    pub const fn stands_still(&self) -> bool {
+        self.failures < GRACE && self.standstill.stands()
+    }
+
+    /// Whether it has never measured anything, as far as one can tell by now.
+    pub const fn is_inert(&self) -> bool {
+        self.standstill.is_inert()
+    }
+
+    /// What this tick's reading says for the comparison with others of its kind.
+    pub const fn look(&self) -> Option<CounterLook> {
+        self.look
+    }
+
+    /// Takes over what it is to the others of its kind.
+    pub const fn relate(&mut self, kinship: Kinship) {
+        self.kinship = kinship;
     }
 
     /// Whether its series are shown: they are absent, never 0, while it cannot be read.
@@ -175,42 +195,18 @@ impl DomainState {
 
     /// Whether its interval can be closed now.
     pub fn closes(&self) -> bool {
-        self.fresh && !self.counter.keeps_open() && matches!(self.mirror, Mirror::Unknown | Mirror::No)
+        let own = matches!(self.kinship, Kinship::Own);
+        self.fresh && own && !self.counter.keeps_open() && !self.standstill.stands()
     }
 
     /// Whether ended workloads have to wait for its interval to close: not for one that may stay open for long.
     pub const fn awaited(&self) -> bool {
-        !self.failed() && !matches!(self.mirror, Mirror::Suspected(..))
-    }
-
-    /// Whether it only repeats another die's counter, for certain.
-    pub fn mirrors(&self) -> bool {
-        self.mirror == Mirror::Certain
+        !self.failed() && !matches!(self.kinship, Kinship::Suspected)
     }
 
     /// The instant of its last reading.
     pub fn read_at(&self) -> Moment {
         self.counter.last().unwrap_or_default()
-    }
-
-    /// Compares its value with that of the first die of its socket. A mirror is read microseconds later than its twin, and
-    /// the counter moves once a millisecond: mostly they are equal, and never far apart.
-    pub fn compare(&mut self, first: &Self) {
-        let (Some(mine), Some(its), true, true) = (self.raw, first.raw, self.fresh, first.fresh) else {
-            return;
-        };
-        let most = self.domain.max_power.unwrap_or(Power::from_watts(5000.0));
-        let apart = mine.microjoules().abs_diff(its.microjoules());
-        let near = apart <= most.during(MIRROR_WINDOW).microjoules();
-        self.mirror = match self.mirror {
-            Mirror::Unknown if near => Mirror::Suspected(its, 0),
-            Mirror::Unknown => Mirror::No,
-            Mirror::Suspected(..) if !near => Mirror::No,
-            Mirror::Suspected(last, _) if its != last && mine == its => Mirror::Certain,
-            Mirror::Suspected(last, MIRROR_LOOKS..) if its != last => Mirror::No,
-            Mirror::Suspected(last, moved) => Mirror::Suspected(its, moved + u32::from(its != last)),
-            known => known,
-        };
     }
 
     /// Whether it counts the same silicon as `other`.
@@ -221,14 +217,15 @@ impl DomainState {
     fn place(&self) -> (Component, bool, Place) {
         (self.domain.component, self.domain.role == Role::Whole, self.domain.place)
     }
+}
 
-    /// Whether `self` is a later die of the socket and meter of which `other` is an earlier one.
-    pub fn follows(&self, other: &Self) -> bool {
-        let (mine, its) = (&self.domain, &other.domain);
-        mine.may_mirror
-            && (mine.meter, mine.component, mine.role) == (its.meter, its.component, its.role)
-            && mine.place.socket == its.place.socket
-            && its.place.die.is_some()
-            && its.place.die < mine.place.die
-    }
+/// What a reading says for the comparison with others; `None` for what is no counter.
+fn look(at: Moment, value: Reading, gain: Energy, before: Option<Moment>) -> Option<CounterLook> {
+    let (raw, range) = match value {
+        Reading::Counter { total, range } => (total, Some(range)),
+        Reading::Total(total) => (total, None),
+        Reading::Power(_) => return None,
+    };
+    let interval = before.map_or(core::time::Duration::ZERO, |before| at.since(before));
+    Some(CounterLook { at, raw, range, gain, interval })
 }

@@ -149,6 +149,15 @@ impl Ledger {
         }
     }
 
+    /// The node has no meter of this component any more. Its series end, if they never showed any energy.
+    pub fn unmeter(&mut self, component: Component) {
+        if self.node.component(component) == Energy::ZERO
+            && let Some(hold) = self.components.get_mut(component as usize)
+        {
+            *hold = None;
+        }
+    }
+
     /// A workload with this label set lives: its account, new or, where the label set is still shown, the old one.
     pub fn admit(&mut self, key: Key, info: Info) -> AccountId {
         self.admit_from(key, info, None)

@@ -16,11 +16,13 @@ use crate::granularity::Granularity;
 use crate::hierarchy::Hierarchy;
 use crate::idle::Floor;
 use crate::ledger::{Ledger, Publication, Terms};
+use crate::mirror::Mirrors;
 use crate::reading::{Component, Domain, DomainReading, Fault, Moment, Role};
 use crate::roster::{Names, Roster};
 use crate::sample::Sample;
 use crate::snapshot::{DomainRow, Feed, GpuRow, MeterRow, Snapshot};
 use crate::split::Splitter;
+use crate::standstill;
 use crate::units::{Energy, Power};
 use crate::usage::Usage;
 
@@ -50,6 +52,7 @@ pub struct Node {
     ledger: Ledger,
     attribution: Attribution,
     domains: Vec<DomainState>,
+    mirrors: Mirrors,
     devices: Devices,
     floors: [Floor; Component::COUNT],
     splitter: Splitter,
@@ -78,6 +81,7 @@ impl Node {
             ledger: Ledger::new(policy.terms, policy.granularity),
             attribution: Attribution::new(policy.idle),
             domains: Vec::new(),
+            mirrors: Mirrors::default(),
             devices: Devices::default(),
             floors: Component::ALL.map(set),
             splitter: Splitter::default(),
@@ -163,33 +167,35 @@ impl Node {
             *self.errors.entry((reading.domain.meter, error)).or_default() += 1;
         }
         self.domains.iter_mut().for_each(|state| state.end_tick(now));
-        self.compare_dies();
+        let work = self.usage.work();
+        for state in &mut self.domains {
+            if state.watch(work) {
+                *self.errors.entry((state.domain.meter, standstill::REASON)).or_default() += 1;
+            }
+        }
+        self.mirrors.compare(&self.domains);
+        for place in 0..self.domains.len() {
+            let kinship = self.mirrors.kinship(place, &self.domains);
+            if let Some(state) = self.domains.get_mut(place) {
+                state.relate(kinship);
+            }
+        }
     }
 
     fn place_of(&mut self, domain: &Arc<Domain>) -> usize {
         if let Some(place) = self.domains.iter().position(|state| same_domain(&state.domain, domain)) {
             return place;
         }
-        for reason in Fault::ALL.map(Fault::label).into_iter().chain(Doubt::ALL.map(Doubt::label)) {
+        for reason in Fault::ALL
+            .map(Fault::label)
+            .into_iter()
+            .chain(Doubt::ALL.map(Doubt::label))
+            .chain([standstill::REASON])
+        {
             self.errors.entry((domain.meter, reason)).or_default();
         }
         self.domains.push(DomainState::new(Arc::clone(domain), self.granularity));
         self.domains.len() - 1
-    }
-
-    fn compare_dies(&mut self) {
-        for place in 0..self.domains.len() {
-            let Some(state) = self.domains.get(place).filter(|state| state.domain.may_mirror) else {
-                continue;
-            };
-            let first =
-                self.domains.iter().filter(|other| state.follows(other)).min_by_key(|one| one.domain.place);
-            if let Some(first) = first.cloned()
-                && let Some(state) = self.domains.get_mut(place)
-            {
-                state.compare(&first);
-            }
-        }
     }
 
     /// Closes and charges the intervals of all domains that feed the component and were read.
@@ -283,7 +289,7 @@ impl Node {
             let Some(state) = self.domains.get(place) else { continue };
             let feeds = match state.domain.role {
                 Role::Nested => false,
-                Role::Part | Role::Whole => !state.mirrors() && self.is_first_choice(place),
+                Role::Part | Role::Whole => !state.is_inert() && self.is_first_choice(place),
                 Role::Model => !state.failed() && !self.is_measured(state.domain.component),
             };
             self.feed(place, feeds);
@@ -295,6 +301,10 @@ impl Node {
             if self.domains.iter_mut().filter(of_component).any(|state| stands_in(state)) {
                 let parts = self.domains.iter_mut().filter(of_component);
                 parts.filter(|state| state.domain.role == Role::Part).for_each(|state| state.feed = None);
+            }
+            let feeds = |state: &DomainState| state.domain.component == component && state.feed.is_some();
+            if !self.domains.iter().any(feeds) {
+                self.ledger.unmeter(component);
             }
         }
     }
@@ -321,7 +331,8 @@ impl Node {
         let Some(state) = self.domains.get(place) else { return false };
         let rivals = || {
             self.domains.iter().enumerate().filter(|(other, rival)| {
-                *other != place && rival.same_place(&state.domain) && rival.domain.role == state.domain.role
+                let same = rival.same_place(&state.domain) && rival.domain.role == state.domain.role;
+                *other != place && (same || self.mirrors.are_one(*other, place))
             })
         };
         if state.failed() {
@@ -342,8 +353,14 @@ impl Node {
         snapshot.domains.clear();
         snapshot.feeds.clear();
         snapshot.meters.clear();
+        snapshot.still.clear();
+        let still = self.domains.iter().filter(|state| state.stands_still());
+        snapshot.still.extend(still.map(|state| Arc::clone(&state.domain)));
+        let standing = self.standing_meters();
         for state in &mut self.domains {
-            if state.shown() {
+            // What lies inside domains that stand still shows no power of its own.
+            let inside = state.domain.role == Role::Nested && standing.contains(&state.domain.meter);
+            if state.shown() && !inside {
                 state.hold.advance(publication, zero_hold);
                 snapshot.domains.push(DomainRow {
                     domain: Arc::clone(&state.domain),
@@ -358,14 +375,10 @@ impl Node {
                 // It stands by.
                 continue;
             }
-            let domain = &state.domain;
+            let (domain, up) = (&state.domain, state.up(publication.at) && !inside);
             match snapshot.meters.iter_mut().find(|row| row.meter == domain.meter) {
-                Some(row) => row.up |= state.up(publication.at),
-                None => snapshot.meters.push(MeterRow {
-                    meter: domain.meter,
-                    up: state.up(publication.at),
-                    errors: Vec::new(),
-                }),
+                Some(row) => row.up |= up,
+                None => snapshot.meters.push(MeterRow { meter: domain.meter, up, errors: Vec::new() }),
             }
         }
         snapshot.feeds.sort_unstable();
@@ -380,6 +393,15 @@ impl Node {
 }
 
 impl Node {
+    /// Meters of which every domain that is no part of another one stands still, or cannot be read.
+    fn standing_meters(&self) -> Vec<&'static str> {
+        let whole = || self.domains.iter().filter(|state| state.domain.role != Role::Nested);
+        let mut meters: Vec<_> =
+            whole().filter(|state| state.stands_still()).map(|state| state.domain.meter).collect();
+        meters.retain(|meter| whole().filter(|state| state.domain.meter == *meter).all(DomainState::failed));
+        meters
+    }
+
     fn show_devices(&self, now: Moment, snapshot: &mut Snapshot) {
         snapshot.gpus.clear();
         for (look, method) in self.devices.newest() {

@@ -102,6 +102,7 @@ mod tests {
             quality: Quality::Measured,
             max_power: max_power.map(Power::from_watts),
             may_mirror: false,
+            generation: 0,
         }
     }
 

@@ -161,8 +161,11 @@ pub struct Domain {
     pub quality: Quality,
     /// The most power that it can report, where the meter says so.
     pub max_power: Option<Power>,
-    /// Whether the dies of such parts are known to repeat one counter; the values then decide.
+    /// Whether such domains are known to repeat one counter; the values then decide.
     pub may_mirror: bool,
+    /// Which of the counters that went by this name it is. It counts up where the name passes to another counter: a value of
+    /// the one says nothing about the other.
+    pub generation: u32,
 }
 
 /// One value of a domain.

@@ -201,6 +201,8 @@ pub struct Snapshot {
     pub rows: Vec<Row>,
     /// The domains.
     pub domains: Vec<DomainRow>,
+    /// Domains that can be read but stand still while the processors work: they measure nothing.
+    pub still: Vec<Arc<Domain>>,
     /// The meters.
     pub meters: Vec<MeterRow>,
     /// What feeds the node's total.

@@ -182,6 +182,11 @@ impl Usage {
         since(&self.totals.busy, &base.totals.busy, into);
     }
 
+    /// Busy time of all sockets since the start, in ns; it may wrap.
+    pub fn work(&self) -> u64 {
+        self.totals.busy.iter().fold(0, |sum: u64, busy| sum.wrapping_add(*busy))
+    }
+
     /// The part of all processors' time since `base` in which they were busy, 0 to 1.
     pub fn utilisation_since(&self, base: &Base, now: Moment) -> f64 {
         let busy: u64 =

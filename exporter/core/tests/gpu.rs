@@ -58,6 +58,7 @@ fn device(number: u32) -> Arc<Device> {
         quality: Quality::Measured,
         max_power: None,
         may_mirror: false,
+        generation: 0,
     };
     let text = || Arc::from("");
     Arc::new(Device {

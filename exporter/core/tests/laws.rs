@@ -46,6 +46,7 @@ fn domain(meter: &'static str, name: &str, component: Component, role: Role, soc
         quality: if role == Role::Model { Quality::Modelled } else { Quality::Measured },
         max_power: None,
         may_mirror: false,
+        generation: 0,
     })
 }
 
@@ -329,6 +330,111 @@ fn mirrored_dies_count_once_and_separate_ones_twice() {
         }
         assert!((bench.total(Component::Cpu) - expected).abs() < 1e-5, "{}", bench.total(Component::Cpu));
     }
+}
+
+/// Packages of a guest that all show the host's one counter, each read a little later than the one before.
+#[test]
+fn packages_that_show_one_counter_count_once_until_they_part() {
+    let mut bench = Bench::new(&policy(), 16);
+    for package in 0..16_u16 {
+        let name = format!("package-{package}");
+        bench.counter("rapl", &name, Component::Cpu, Role::Part, package, 5_000_000_000);
+        Arc::make_mut(&mut bench.domains[usize::from(package)].0).may_mirror = true;
+    }
+    bench.settle();
+    for second in 0..60_u64 {
+        for package in 0..16 {
+            let behind = second * 100_000_000 + package * 97_000;
+            bench.domains[package as usize].1 = Ok(counted(5_000_000_000 + behind));
+        }
+        bench.tick(1.0);
+    }
+    assert!((bench.total(Component::Cpu) - 5900.0).abs() < 1.0, "{}", bench.total(Component::Cpu));
+    let feeds = bench.snapshot.domains.iter().filter(|row| row.feeds).count();
+    assert_eq!(feeds, 1);
+    // The first cannot be read any more: the second takes its place.
+    bench.domains[0].1 = Err(Fault::Io);
+    for second in 60..80_u64 {
+        for package in 1..16 {
+            let behind = second * 100_000_000 + package * 97_000;
+            bench.domains[package as usize].1 = Ok(counted(5_000_000_000 + behind));
+        }
+        bench.tick(1.0);
+    }
+    let found = bench.total(Component::Cpu);
+    assert!((7600.0..=7900.0).contains(&found), "{found}");
+    // From now on the last one counts for itself.
+    for second in 80..110_u64 {
+        for package in 1..16 {
+            let own = if package == 15 { (second - 79) * 50_000_000 } else { 0 };
+            let behind = second * 100_000_000 + package * 97_000 + own;
+            bench.domains[package as usize].1 = Ok(counted(5_000_000_000 + behind));
+        }
+        bench.tick(1.0);
+    }
+    let gained = bench.total(Component::Cpu) - found;
+    assert!((3000.0 + 29.0 * 150.0 - gained).abs() < 10.0, "{gained}");
+}
+
+#[test]
+fn a_counter_that_stands_still_while_the_processors_work_is_no_measurement() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 7_000_000);
+    bench.counter("rapl", "dram-0", Component::Dram, Role::Part, 0, 0);
+    let model = domain("model", "cpu", Component::Cpu, Role::Model, 0);
+    bench.domains.push((model, Ok(Reading::Power(Power::from_watts(20.0)))));
+    bench.cgroups = vec![unit("a")];
+    bench.settle();
+    let work = |bench: &mut Bench, seconds: u64| {
+        for _ in 0..seconds {
+            bench.run(0, 3000);
+            bench.busy(0, 3000);
+            bench.tick(1.0);
+        }
+    };
+    work(&mut bench, 60);
+    // Twenty seconds to be sure, then the model.
+    let found = bench.total(Component::Cpu);
+    assert!((700.0..=820.0).contains(&found), "{found}");
+    assert!((bench.joules("a", Component::Cpu) - found).abs() < 1e-5);
+    let shown = |bench: &Bench| -> Vec<&'static str> {
+        bench.snapshot.domains.iter().map(|row| row.domain.meter).collect()
+    };
+    assert_eq!(shown(&bench), ["model"]);
+    let meter = bench.snapshot.meters.iter().find(|row| row.meter == "rapl").unwrap();
+    assert!(!meter.up && meter.errors.contains(&("standstill", 2)), "{meter:?}");
+    assert_eq!(bench.snapshot.still.len(), 2);
+    let components: Vec<Component> = bench.snapshot.components.iter().map(|row| row.component).collect();
+    assert_eq!(components, [Component::Cpu], "memory is not measured, and does not draw 0 W");
+    // It moves again: what it gained while the model stood in is counted once.
+    bench.add(0, 40.0);
+    work(&mut bench, 1);
+    let found = bench.total(Component::Cpu);
+    for _ in 0..10 {
+        bench.add(0, 50.0);
+        work(&mut bench, 1);
+    }
+    assert!((bench.total(Component::Cpu) - found - 500.0).abs() < 1e-5);
+    assert_eq!(shown(&bench), ["rapl"]);
+    assert!(bench.snapshot.meters.iter().any(|row| row.meter == "rapl" && row.up));
+}
+
+#[test]
+fn one_socket_that_stands_still_is_absent_and_the_other_counts_on() {
+    let mut bench = Bench::new(&policy(), 2);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.counter("rapl", "package-1", Component::Cpu, Role::Part, 1, 5);
+    let model = domain("model", "cpu", Component::Cpu, Role::Model, 0);
+    bench.domains.push((model, Ok(Reading::Power(Power::from_watts(20.0)))));
+    bench.settle();
+    for _ in 0..60 {
+        bench.add(0, 50.0);
+        bench.busy(1, 2000);
+        bench.tick(1.0);
+    }
+    assert_eq!(bench.total(Component::Cpu), 3000.0);
+    let names: Vec<&str> = bench.snapshot.domains.iter().map(|row| &*row.domain.name).collect();
+    assert_eq!(names, ["package-0"]);
 }
 
 #[test]

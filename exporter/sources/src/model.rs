@@ -58,6 +58,7 @@ impl Model {
             quality: Quality::Modelled,
             max_power: None,
             may_mirror: false,
+            generation: 0,
         };
         let path = machine.procfs.join("cpuinfo");
         Self { path, domain: Arc::new(domain), cpu: Processor::default(), estimate: None, previous: None }

@@ -47,7 +47,7 @@ const MEND: &str = "energy_uj is readable by root only (since CVE-2020-8694): ru
 
 fn open(machine: &Machine, meter: &'static str, control: &'static str) -> Opened {
     let class = machine.sysfs.join("class/powercap");
-    let mut rapl = Rapl { meter, control, class, may_mirror: may_mirror(machine), ..Rapl::default() };
+    let mut rapl = Rapl { meter, control, class, mirrors: mirrors(machine), ..Rapl::default() };
     rapl.rescan()?;
     Ok((!rapl.zones.is_empty()).then(|| Box::new(rapl) as Box<dyn Meter>))
 }
@@ -58,7 +58,7 @@ struct Rapl {
     meter: &'static str,
     control: &'static str,
     class: PathBuf,
-    may_mirror: bool,
+    mirrors: Mirrors,
     zones: Vec<Zone>,
     /// What the next reading says once, for the log.
     notes: Vec<Error>,
@@ -112,7 +112,12 @@ impl Rapl {
             name: meaning.name.into(),
             component: meaning.component,
             role: meaning.role,
-            may_mirror: self.may_mirror && meaning.place.die.is_some(),
+            may_mirror: match self.mirrors {
+                Mirrors::None => false,
+                Mirrors::Dies => meaning.place.die.is_some(),
+                Mirrors::All => true,
+            },
+            generation: 0,
             place: meaning.place,
             quality: Quality::Measured,
             max_power: max_power(folder),
@@ -150,11 +155,26 @@ fn unknown(folder: &Path) -> Error {
     Error::malformed(&path, "a name that the driver gives; this zone is shown but never summed", &name)
 }
 
-/// AMD's driver makes a zone for each die, though the counter is the socket's; Intel's dies count for themselves.
-fn may_mirror(machine: &Machine) -> bool {
+/// Which zones of a machine are known to repeat a counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mirrors {
+    /// None: Intel's dies count for themselves.
+    #[default]
+    None,
+    /// AMD's driver makes a zone for each die, though the counter is the socket's.
+    Dies,
+    /// A hypervisor may show one counter of the host in each package of a virtual machine.
+    All,
+}
+
+fn mirrors(machine: &Machine) -> Mirrors {
     let cpu =
         fs::read(machine.procfs.join("cpuinfo")).map(|content| cpuinfo::parse(&content)).unwrap_or_default();
-    cpu.vendor != "GenuineIntel"
+    match (cpu.is_virtual, &*cpu.vendor) {
+        (true, _) => Mirrors::All,
+        (false, "GenuineIntel") => Mirrors::None,
+        (false, _) => Mirrors::Dies,
+    }
 }
 
 /// The largest of the constraints' `max_power_uw`. Some drivers say 0 where the firmware gives no figure.

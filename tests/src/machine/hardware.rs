@@ -54,6 +54,8 @@ pub struct Zone {
     pub start_uj: u64,
     /// `constraint_0_max_power_uw`, where there is one.
     pub max_power_uw: Option<u64>,
+    /// It is read so many seconds later than the machine's instant, as where each read wakes a core.
+    pub late: f64,
 }
 
 /// What the processor says of itself.
@@ -183,6 +185,34 @@ impl Hardware {
         hardware
     }
 
+    /// One AMD package of four dies that show the package's counter, each read up to a millisecond after the one before.
+    pub fn amd_one_counter() -> Self {
+        let dies = (0..4).map(|die| format!("package-0-die-{die}"));
+        Self { processor: AMD, ..Self::bare(1) }.one_counter(dies)
+    }
+
+    /// A virtual machine with a package for each of its sixteen processors, all of which show the host's counter.
+    pub fn vm_one_counter() -> Self {
+        let sockets = (0..16).map(|cpu| vec![cpu]).collect();
+        let processor = Processor { hypervisor: true, ..AMD };
+        let packages = (0..16).map(|package| format!("package-{package}"));
+        Self { processor, sockets, ..Self::bare(1) }.one_counter(packages)
+    }
+
+    fn one_counter(mut self, names: impl Iterator<Item = String>) -> Self {
+        for (zone, name) in names.enumerate() {
+            self = self.zone(&format!("intel-rapl:{zone}"), &name, Counts::Package(0));
+        }
+        let gaps = [0.0004, 0.001, 0.0007, 0.0005].into_iter().cycle();
+        let mut late = 0.0;
+        for (zone, gap) in self.zones.iter_mut().zip(gaps) {
+            (zone.start_uj, zone.range_uj, zone.max_power_uw) = (5_000_000_000, 65_532_610_987, None);
+            zone.late = late;
+            late += gap;
+        }
+        self
+    }
+
     /// A virtual machine without any meter.
     pub fn vm() -> Self {
         let processor = Processor { hypervisor: true, ..INTEL };
@@ -228,6 +258,7 @@ impl Hardware {
             range_uj: if matches!(counts, Counts::Dram(_)) { 65_712_999_613 } else { 262_143_328_850 },
             start_uj: 7_000_000_000 + 1_000_001 * self.zones.len() as u64,
             max_power_uw,
+            late: 0.0,
         });
         self
     }

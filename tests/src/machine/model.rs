@@ -61,6 +61,7 @@ pub struct Model {
     groups: BTreeMap<String, Group>,
     busy: Vec<f64>,
     energy: Vec<f64>,
+    power: Vec<f64>,
     truth: Truth,
     now: f64,
 }
@@ -69,9 +70,9 @@ impl Model {
     /// A machine that was just switched on: only the root cgroup is there.
     pub fn new(hardware: Hardware) -> Self {
         let busy = vec![0.0; hardware.sockets.len()];
-        let energy = vec![0.0; hardware.zones.len()];
+        let (energy, power) = (vec![0.0; hardware.zones.len()], vec![0.0; hardware.zones.len()]);
         let groups = BTreeMap::from([(String::new(), Group::default())]);
-        Self { hardware, loads: Vec::new(), groups, busy, energy, truth: Truth::default(), now: 0.0 }
+        Self { hardware, loads: Vec::new(), groups, busy, energy, power, truth: Truth::default(), now: 0.0 }
     }
 
     /// Adds a load. One that should have been born already is born now.
@@ -114,9 +115,9 @@ impl Model {
         self.busy[socket]
     }
 
-    /// Joules that a zone has counted.
+    /// Joules that a zone has counted, when it is read.
     pub fn energy(&self, zone: usize) -> f64 {
-        self.energy[zone]
+        self.energy[zone] + self.power[zone] * self.hardware.zones[zone].late
     }
 
     /// The sockets that the cgroup at `path` may use: its own cpuset's, else its nearest ancestor's.
@@ -222,8 +223,9 @@ impl Model {
             self.busy[socket] += busy * seconds;
         }
         let power = Powers::of(&self.hardware, &busy, self.held());
-        for (zone, energy) in self.hardware.zones.iter().zip(&mut self.energy) {
-            *energy += power.zone(zone.counts) * seconds;
+        for (index, zone) in self.hardware.zones.iter().enumerate() {
+            self.power[index] = power.zone(zone.counts);
+            self.energy[index] += self.power[index] * seconds;
         }
         self.charge(&power, &alive, &rates, &busy, seconds);
     }

@@ -1,32 +1,28 @@
 //! The command `doctor`: what was found, what not, why, and what mends it.
 
 mod devices;
+mod meters;
 mod running;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use noether_core::gpu::Look;
 use noether_core::granularity::Granularity;
-use noether_core::reading::{Component, DomainReading, Quality, Role};
 use noether_core::workload::{Family, Workload};
 use noether_sources::cgroup::{CgroupTree, Options, UNCOUNTED_REMEDY, uncounted_text};
 use noether_sources::kubernetes::Kubernetes;
 use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::meminfo::Meminfo;
-use noether_sources::meter::Longest;
 use noether_sources::stat::{CpuTimes, Stat};
 use noether_sources::topology::Topology;
-use noether_sources::{Error, Machine, model};
+use noether_sources::{Error, Machine};
 use serde_json::json;
 use tokio::runtime::Builder;
 
 use crate::clock;
-use crate::meters::{Meters, Slot};
 use crate::names;
 use crate::node::machine;
 use crate::sandbox::{Confined, Reach, Sandbox};
@@ -72,7 +68,7 @@ pub fn run(settings: &Settings) -> ExitCode {
     // First of all, so that what is found is what the exporter would find.
     let begun = Sandbox::begin(settings, Command::Doctor, &[]);
     let machine = machine(settings);
-    let (mut findings, measured) = meters(&machine, settings);
+    let (mut findings, measured) = meters::findings(&machine, settings);
     findings.extend(processors(&machine));
     findings.push(memory(&machine));
     findings.push(cgroups(&machine, settings));
@@ -89,127 +85,6 @@ pub fn run(settings: &Settings) -> ExitCode {
     // A closed pipe is no finding.
     let _ = io::stdout().write_all(text.as_bytes());
     if measured { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// The meters, and whether any of them measures.
-fn meters(machine: &Machine, settings: &Settings) -> (Vec<Finding>, bool) {
-    let mut troubles = Vec::new();
-    let mut meters = Meters::open(machine, &settings.meters, &mut troubles);
-    let mut cpu = CpuTimes::default();
-    troubles.extend(Stat::new(machine).read(&mut cpu).err());
-    let mut faults = Vec::new();
-    meters.read(&cpu, &mut faults);
-    let measures = |one: &DomainReading| one.reading.is_ok() && one.domain.quality != Quality::Modelled;
-    let measured = meters.readings.iter().any(measures);
-    let of_cpu =
-        |one: &DomainReading| one.domain.component == Component::Cpu && one.domain.role == Role::Part;
-    let stands_by = meters.readings.iter().any(|one| of_cpu(one) && measures(one));
-    let mut findings: Vec<Finding> = Vec::new();
-    for (name, switch) in &settings.meters {
-        let slot = meters.slots().iter().find(|slot| slot.probe.name == *name);
-        findings.push(match slot {
-            None => Finding {
-                kind: "meter",
-                name: (*name).into(),
-                state: State::Absent,
-                detail: format!("switched off by --meter.{name}={}", word(*switch)),
-                mend: Some(format!("--meter.{name}=auto")),
-            },
-            Some(slot) => {
-                let errors = faults.iter().filter(|(probe, _)| probe.name == *name).map(|(_, error)| error);
-                let mut finding = meter(slot, *switch, &meters.readings, errors, (machine, stands_by));
-                remark_on_devices(&mut finding, &meters.looks);
-                finding
-            }
-        });
-    }
-    findings.extend(meters.longest_interval().map(|longest| interval(&longest, settings.sample_interval)));
-    (findings, measured)
-}
-
-/// How far apart the readings of counters that wrap may lie.
-fn interval(longest: &Longest, set: Duration) -> Finding {
-    let cut = set > longest.interval;
-    let (state, what) = match cut {
-        true => (State::Warning, format!("--sample.interval={set:?} is cut to that")),
-        false => (State::Ok, "a longer --sample.interval is cut to that".to_owned()),
-    };
-    let mend = cut.then(|| format!("set an interval of at most {:?}", longest.interval));
-    Finding { kind: "meter", name: "interval".into(), state, detail: format!("{longest}; {what}"), mend }
-}
-
-fn meter<'a>(
-    slot: &Slot,
-    switch: Switch,
-    readings: &[DomainReading],
-    mut errors: impl Iterator<Item = &'a Error>,
-    (machine, stands_by): (&Machine, bool),
-) -> Finding {
-    let probe = slot.probe;
-    let finding =
-        |state, detail, mend| Finding { kind: "meter", name: probe.name.into(), state, detail, mend };
-    let mend = || Some(probe.mend.to_owned());
-    if !slot.found() {
-        let wanted = switch == Switch::On;
-        let state = if wanted { State::Failed } else { State::Absent };
-        return finding(
-            state,
-            format!("not on this machine: nothing at {}", probe.reads),
-            wanted.then(mend).flatten(),
-        );
-    }
-    let of_meter = readings.iter().filter(|one| one.domain.meter == probe.name);
-    let (good, bad): (Vec<_>, Vec<_>) = of_meter.partition(|one| one.reading.is_ok());
-    let names =
-        |list: &[&DomainReading]| list.iter().map(|one| &*one.domain.name).collect::<Vec<_>>().join(", ");
-    let why = errors.next().map(ToString::to_string).unwrap_or_default();
-    match (good.is_empty(), bad.is_empty()) {
-        (false, true) if good.iter().all(|one| one.domain.quality == Quality::Modelled) => {
-            modelled(machine, stands_by, finding)
-        }
-        (false, true) => finding(State::Ok, format!("measures {}", names(&good)), None),
-        (false, false) => finding(
-            State::Warning,
-            format!("measures {}, but not {}: {why}", names(&good), names(&bad)),
-            mend(),
-        ),
-        (true, false) => {
-            finding(State::Failed, format!("found {}, but it cannot be read: {why}", names(&bad)), mend())
-        }
-        (true, true) => finding(State::Failed, format!("found, but has nothing to read: {why}"), mend()),
-    }
-}
-
-/// Adds what changes the meaning of a meter's figures.
-fn remark_on_devices(finding: &mut Finding, looks: &[Arc<Look>]) {
-    let of_meter = looks.iter().filter(|look| look.device.domain.meter == finding.name);
-    let remarks = devices::remarks(&of_meter.map(|look| &**look).collect::<Vec<_>>());
-    for remark in &remarks.said {
-        finding.detail.push_str("; ");
-        finding.detail.push_str(remark);
-    }
-    if let (Some(fix), State::Ok) = (remarks.fix, finding.state) {
-        (finding.state, finding.mend) = (State::Warning, Some(fix.to_owned()));
-    }
-}
-
-fn modelled(
-    machine: &Machine,
-    stands_by: bool,
-    finding: impl Fn(State, String, Option<String>) -> Finding,
-) -> Finding {
-    let basis = match model::estimate(machine) {
-        Ok(estimate) => {
-            let (idle, full) = (estimate.idle.watts(), estimate.full.watts());
-            format!("{idle:.1} W idle, {full:.1} W at full load ({})", estimate.basis)
-        }
-        Err(error) => return finding(State::Failed, error.to_string(), None),
-    };
-    if stands_by {
-        return finding(State::Ok, format!("stands by: a measured meter has the processors; {basis}"), None);
-    }
-    let mend = "the processors' energy is an estimate. Make a measured meter readable (see above); most virtual machines have none";
-    finding(State::Warning, format!("stands in for the missing meter: {basis}"), Some(mend.into()))
 }
 
 fn processors(machine: &Machine) -> Vec<Finding> {

@@ -18,6 +18,7 @@ fn bounds(component: Component, role: Role) -> Bounds {
         quality: Quality::Measured,
         max_power: None,
         may_mirror: false,
+        generation: 0,
     })
 }
 

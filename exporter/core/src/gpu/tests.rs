@@ -17,6 +17,7 @@ fn device() -> Arc<Device> {
         quality: Quality::Measured,
         max_power: None,
         may_mirror: false,
+        generation: 0,
     };
     let text = || Arc::from("");
     Arc::new(Device {

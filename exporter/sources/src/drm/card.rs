@@ -82,6 +82,7 @@ impl Card {
             quality,
             max_power: None,
             may_mirror: false,
+            generation: 0,
         });
         Some(Self {
             device: Arc::new(device(kind, name, &folder, address, &domain)),

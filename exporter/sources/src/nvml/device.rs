@@ -70,6 +70,7 @@ impl Gpu {
             quality: if counts { Quality::Measured } else { Quality::Integrated },
             max_power: limits.map(|limits| milliwatts(limits.max_limit)).filter(|power| *power > Power::ZERO),
             may_mirror: false,
+            generation: 0,
         };
         let device = Device {
             domain: Arc::new(domain),

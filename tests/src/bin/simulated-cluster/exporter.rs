@@ -323,6 +323,7 @@ fn domains(kind: Kind) -> Vec<(Arc<Domain>, Energy, Power)> {
             quality,
             max_power: None,
             may_mirror: false,
+            generation: 0,
         };
         (Arc::new(domain), Energy::ZERO, Power::ZERO)
     };
