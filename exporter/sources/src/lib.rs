@@ -27,6 +27,7 @@ pub mod slurm;
 pub mod stat;
 pub mod topology;
 pub mod xe;
+pub mod zone_names;
 
 pub use error::Error;
 

@@ -114,14 +114,20 @@ pub fn meaning(id: &[u32], name: &str, parent: Option<&Meaning>) -> Meaning {
     }
 }
 
+/// Whether the driver could have given the zone `id` this name.
+pub fn is_plausible(id: &[u32], name: &str) -> bool {
+    let is_package = name.starts_with("package");
+    meaning(id, name, None).known && (id.len() == 1 || !is_package)
+}
+
 /// `package-N`, and on processors of several dies `package-N-die-M`.
 fn package(id: &[u32], name: &str) -> Meaning {
     let index = id.first().and_then(|index| u16::try_from(*index).ok());
     let small = |digits: &str| number(digits.as_bytes()).and_then(|value| u16::try_from(value).ok());
     let rest = name.strip_prefix("package-").unwrap_or_default();
-    let (package, die) = match rest.split_once("-die-") {
-        Some((package, die)) => (small(package), small(die)),
-        None => (small(rest), None),
+    let (package, die, whole) = match rest.split_once("-die-") {
+        Some((package, die)) => (small(package), small(die), small(die).is_some()),
+        None => (small(rest), None, true),
     };
     let place = Place { socket: package.or(index), die, device: None };
     let name = match (place.socket, die) {
@@ -129,7 +135,7 @@ fn package(id: &[u32], name: &str) -> Meaning {
         (Some(socket), None) => format!("package-{socket}"),
         (None, _) => sanitized(name, id),
     };
-    Meaning { name, component: Component::Cpu, role: Role::Part, place, known: package.is_some() }
+    Meaning { name, component: Component::Cpu, role: Role::Part, place, known: package.is_some() && whole }
 }
 
 /// A name as a label can carry it: short, and of plain characters.

@@ -17,6 +17,7 @@ use crate::cpuinfo;
 use crate::file::{HeldFile, Unexpected, number};
 use crate::meter::{Longest, Look, Meter, Opened, Probe};
 use crate::powercap::{self, Meaning, ZoneId};
+use crate::zone_names::ZoneNames;
 use crate::{Error, Machine};
 
 /// The counters read by the processor's registers.
@@ -60,6 +61,9 @@ struct Rapl {
     class: PathBuf,
     mirrors: Mirrors,
     zones: Vec<Zone>,
+    names: ZoneNames,
+    /// How often a name has passed to another counter, by name.
+    generations: BTreeMap<String, u32>,
     /// What the next reading says once, for the log.
     notes: Vec<Error>,
     buffer: Vec<u8>,
@@ -92,7 +96,21 @@ impl Meter for Rapl {
     fn rescan(&mut self) -> Result<(), Error> {
         let folders = powercap::zones(&self.class, self.control)?.unwrap_or_default();
         let mut earlier = std::mem::take(&mut self.zones);
-        for (id, meaning) in meanings(&folders) {
+        let read = folders.iter().filter_map(|(id, folder)| Some((id, folder, name(folder, id)?)));
+        let read: Vec<_> = read.collect();
+        let renamed = self.names.observe(&read);
+        let zones = read.iter().map(|(id, folder, _)| (*id, self.names.of(folder)));
+        let meanings = meanings(zones);
+        for (id, meaning) in &meanings {
+            if let Some(zone) = earlier.iter().find(|zone| folders.get(*id) == Some(&zone.folder))
+                && renamed.contains(&zone.folder)
+            {
+                for name in [&*zone.domain.name, &*meaning.name] {
+                    *self.generations.entry(name.to_owned()).or_default() += 1;
+                }
+            }
+        }
+        for (id, meaning) in meanings {
             let Some(folder) = folders.get(id) else { continue };
             let held = earlier.iter().position(|zone| zone.folder == *folder);
             if held.is_none() && !meaning.known && !powercap::is_dangling(folder) {
@@ -108,6 +126,7 @@ impl Meter for Rapl {
 impl Rapl {
     fn domain(&self, folder: &Path, meaning: Meaning) -> Domain {
         Domain {
+            generation: self.generations.get(&meaning.name).copied().unwrap_or_default(),
             meter: self.meter,
             name: meaning.name.into(),
             component: meaning.component,
@@ -117,7 +136,6 @@ impl Rapl {
                 Mirrors::Dies => meaning.place.die.is_some(),
                 Mirrors::All => true,
             },
-            generation: 0,
             place: meaning.place,
             quality: Quality::Measured,
             max_power: max_power(folder),
@@ -126,13 +144,12 @@ impl Rapl {
 }
 
 /// What each zone is, in the order of their numbers.
-fn meanings(folders: &BTreeMap<ZoneId, PathBuf>) -> Vec<(&ZoneId, Meaning)> {
+fn meanings<'a>(zones: impl Iterator<Item = (&'a ZoneId, &'a str)>) -> Vec<(&'a ZoneId, Meaning)> {
     let mut meanings: Vec<(&ZoneId, Meaning)> = Vec::new();
-    for (id, folder) in folders {
-        let Some(name) = name(folder, id) else { continue };
+    for (id, name) in zones {
         let parent =
             meanings.iter().rev().find(|(above, _)| id.starts_with(above)).map(|(_, meaning)| meaning);
-        meanings.push((id, powercap::meaning(id, &name, parent)));
+        meanings.push((id, powercap::meaning(id, name, parent)));
     }
     powercap::distinguish(&mut meanings);
     meanings
@@ -504,6 +521,50 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(values(&mut *rapl), pairs(&[("package-0", Err(Fault::Vanished))]));
         }
+    }
+
+    #[test]
+    fn a_name_that_is_torn_for_a_while_changes_no_domain() {
+        let folder = TempDir::new().unwrap();
+        let class = two_sockets(&folder);
+        let mut rapl = opened(&folder);
+        let before = values(&mut *rapl);
+        for zone in ["intel-rapl:2", "intel-rapl:2:1", "intel-rapl:1"] {
+            let path = class.join(zone).join("name");
+            let good = fs::read(&path).unwrap();
+            for bad in [&b""[..], b"packa", b"dra", b"\xff\xfe\x00", b"package-0-die-"] {
+                fs::write(&path, bad).unwrap();
+                for _ in 0..6 {
+                    rapl.rescan().unwrap();
+                    assert_eq!(values(&mut *rapl), before, "{zone} {bad:?}");
+                }
+            }
+            fs::write(&path, good).unwrap();
+            rapl.rescan().unwrap();
+            assert_eq!(values(&mut *rapl), before);
+        }
+    }
+
+    #[test]
+    fn names_that_pass_to_another_counter_say_so() {
+        let folder = TempDir::new().unwrap();
+        let class = two_sockets(&folder);
+        let mut rapl = opened(&folder);
+        let generations = |rapl: &mut dyn Meter| -> BTreeMap<String, u32> {
+            let readings = look(rapl).0.into_iter();
+            readings.map(|one| (one.domain.name.to_string(), one.domain.generation)).collect()
+        };
+        fs::write(class.join("intel-rapl:2/name"), "package-1\n").unwrap();
+        fs::write(class.join("intel-rapl:0/name"), "package-0\n").unwrap();
+        for _ in 0..2 {
+            rapl.rescan().unwrap();
+            assert!(generations(&mut *rapl).values().all(|generation| *generation == 0));
+        }
+        rapl.rescan().unwrap();
+        let found = generations(&mut *rapl);
+        assert!(found["package-0"] > 0 && found["package-1"] > 0 && found["psys"] == 0, "{found:?}");
+        let package = look(&mut *rapl).0.into_iter().find(|one| &*one.domain.name == "package-1").unwrap();
+        assert_eq!(package.domain.place.socket, Some(1));
     }
 
     #[test]
