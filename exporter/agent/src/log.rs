@@ -148,8 +148,8 @@ mod tests {
         assert_eq!(begun.count(), 1);
         assert_eq!(once.going_on.values().map(|episode| episode.count).collect::<Vec<_>>(), [60]);
         // It comes and goes: still the same.
-        once.settle(at(80), Duration::from_secs(1));
-        assert!(!once.begins(at(80), above(7).cause()));
+        once.settle(at(75), Duration::from_secs(1));
+        assert!(!once.begins(at(75), above(7).cause()));
         once.settle(at(120), Duration::from_secs(1));
         assert!(once.going_on.is_empty(), "over");
         assert!(once.begins(at(121), above(8).cause()), "and begun anew");
