@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
 
 use noether_core::granularity::Granularity;
 use noether_core::workload::{Family, Workload};
