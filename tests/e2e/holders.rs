@@ -186,7 +186,7 @@ fn two_pods_share_a_device_in_time() {
     let first = node.driver.gpu(0).energy_mj.unwrap();
     for step in 1..=40_u64 {
         let at_us = step * 100_000;
-        let sample = |pid, at_us, sm| Sample { pid, at_us, sm };
+        let sample = |pid, at_us, sm| Sample { pid, at_us, sm, ..Sample::default() };
         let gpu = node.driver.gpu(0);
         let kept = gpu.samples.take().unwrap().into_iter().filter(|one| one.at_us + 1_000_000 > at_us);
         gpu.samples = Some(kept.chain([sample(1, at_us, 60), sample(2, at_us + 7, 20)]).collect());
@@ -214,7 +214,7 @@ fn two_pods_share_a_device_in_time() {
     near(joules(&scrape, 2) - two, 10.0, "one replica");
 }
 
-/// Instances by their ids, by their ids as replicas, and by a claim's name of them; a free one is not paid for.
+/// Instances by their ids, by their ids as replicas, and by a claim's name of them; the part of a free one is nobody's.
 #[test]
 fn instances_are_their_holders() {
     let _guard = together();
@@ -234,13 +234,13 @@ fn instances_are_their_holders() {
     node.kubelet().claim(&pod(3), "app", &claim);
     let exporter = node.start();
     let mut watch = Watch::new(&exporter);
-    let before = total(&by(&mut watch, "0", "mig_slices"));
-    node.draw(&[60]);
-    let scrape = shows(&mut watch, before, 60.0);
+    let before = total(&by(&mut watch, "0", "holder"));
+    node.draw(&[70]);
+    let scrape = shows(&mut watch, before, 70.0);
     for (number, expected) in [(1, 30.0), (2, 10.0), (3, 20.0)] {
         near(joules(&scrape, number), expected, &format!("pod {number}"));
     }
-    near(nobodys(&scrape), before, "nobody");
+    near(nobodys(&scrape), before + 10.0, "nobody");
 }
 
 /// A claim names a device by the number of its file, which need not be its index; or the runtime's name for it does.
@@ -544,16 +544,16 @@ fn slurms_numbers_are_those_of_the_files() {
     let mut watch = Watch::new(&exporter);
     by(&mut watch, "0", "holder");
     by(&mut watch, "1", "none");
-    let before = total(&by(&mut watch, "2", "mig_slices"));
-    for (gpu, joules) in [(0, 10), (1, 20), (2, 30)] {
+    let before = total(&by(&mut watch, "2", "holder"));
+    for (gpu, joules) in [(0, 10), (1, 20), (2, 70)] {
         let gpu = driver.gpu(gpu);
         gpu.energy_mj = gpu.energy_mj.map(|energy| energy + joules * 1000);
     }
     driver.write();
-    let scrape = shows(&mut watch, before, 60.0);
+    let scrape = shows(&mut watch, before, 100.0);
     near(scrape.joules("job/slurm/7", "gpu"), 10.0, "the job of the GPU");
     near(scrape.joules("job/slurm/8", "gpu"), 30.0, "the job of the instance");
-    near(nobodys(&scrape), 20.0, "nobody");
+    near(nobodys(&scrape), 60.0, "nobody, and the free slices");
 }
 
 /// An environment that nobody ever finishes writing holds up neither the tick nor those who come after.

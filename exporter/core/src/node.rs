@@ -107,6 +107,8 @@ impl Node {
             self.devices.take(sample.gpus, sample.holdings, |workload| consumers.get(workload).copied());
         }
         self.take_readings(sample.domains, sample.at);
+        let domains = &self.domains;
+        self.devices.forget_unmetered(|domain| domains.iter().any(|state| is_of(state, domain)));
         for component in [Component::Cpu, Component::Dram, Component::Gpu] {
             self.close(component, sample);
         }
@@ -405,9 +407,9 @@ impl Node {
     fn show_devices(&self, now: Moment, snapshot: &mut Snapshot) {
         snapshot.gpus.clear();
         for (look, method) in self.devices.newest() {
-            let is_up =
-                |state: &DomainState| same_domain(&state.domain, &look.device.domain) && state.up(now);
-            if self.domains.iter().any(is_up) {
+            let state = self.domains.iter().find(|state| is_of(state, &look.device.domain));
+            // A device that reports no power has no domain, and the rest of it is shown all the same.
+            if state.map_or_else(|| look.is_recent(now), |state| state.up(now)) {
                 let kept = self.attribution.charges_holders() || method != Method::Holder;
                 let method = if kept { method } else { Method::Nobody };
                 let look = look.shown(self.granularity);
@@ -426,6 +428,10 @@ impl OpenInterval {
 
 fn same_domain(one: &Arc<Domain>, other: &Arc<Domain>) -> bool {
     Arc::ptr_eq(one, other) || (one.meter == other.meter && one.name == other.name)
+}
+
+fn is_of(state: &DomainState, domain: &Domain) -> bool {
+    state.domain.meter == domain.meter && state.domain.name == domain.name
 }
 
 /// The intervals in which something may still be charged. A suspected mirror's may stay open for long, so it does not

@@ -139,6 +139,13 @@ impl Devices {
         }
     }
 
+    /// Forgets who used devices that have no energy to be charged: `is_metered` tells whether a domain was ever read.
+    pub fn forget_unmetered(&mut self, is_metered: impl Fn(&Domain) -> bool) {
+        for state in self.states.iter_mut().filter(|state| !is_metered(&state.look.device.domain)) {
+            state.claims = Claims::default();
+        }
+    }
+
     /// How busy the devices with open claims were, 0 to 1; `None` where one does not tell.
     pub fn utilisation(&self) -> Option<f64> {
         let open = || self.states.iter().map(|state| &state.claims).filter(|claims| !claims.time.is_zero());

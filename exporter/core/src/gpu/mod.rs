@@ -46,6 +46,9 @@ pub struct Gauges {
     pub power_limit: Option<Power>,
     /// The part of the time in which anything ran, 0 to 1.
     pub utilisation: Option<f64>,
+    /// The part of the time in which the busiest of its other engines worked (encoder, decoder), 0 to 1. It is not shown: it
+    /// decides whether the device was idle.
+    pub engines: Option<f64>,
     /// The part of the time in which memory was read or written, 0 to 1.
     pub memory_utilisation: Option<f64>,
     /// Memory, used and all, in bytes.
@@ -223,7 +226,7 @@ pub enum Method {
     Equal,
     /// By instances: slices × utilisation.
     MigUtilisation,
-    /// By instances: slices of those that are used or held.
+    /// By instances: slices of those that are used, and where holders are known also of those that are held or free.
     MigSlices,
     /// Nobody used it: to its holders.
     Holder,
@@ -276,6 +279,9 @@ impl Look {
                 instance.split_use(weight.saturating_mul(FINE), self, &mut shares.used);
                 instance.stand_in(weight.saturating_mul(FINE), holders, &mut shares.used);
             }
+            if by == Method::MigSlices && shares.used.iter().any(|(_, weight)| *weight > 0) {
+                shares.used.push((None, self.uncut_slices(&holders).saturating_mul(FINE)));
+            }
         } else if let Some(instance) = self.instances.first() {
             by = instance.split_use(FINE, self, &mut shares.used);
         }
@@ -289,6 +295,11 @@ impl Look {
         };
         self.scale(&mut shares);
         (method, shares)
+    }
+
+    /// Whether it is the newest look of a device that answers still: it tells of a time that is as long as its pace.
+    pub fn is_recent(&self, now: Moment) -> bool {
+        now.since(self.at) <= self.time.max(Duration::from_secs(1)).saturating_mul(3)
     }
 
     /// The same as it is shown: a power as coarsely as energy. Its limit tells nothing of what runs.
@@ -314,18 +325,23 @@ impl Look {
         self.instances.iter().enumerate().map(of).collect()
     }
 
-    /// How busy the device was, 0 to 1, where it is known.
+    /// How busy the device was, 0 to 1, where it is known. An instance without a process is idle.
     pub fn utilisation(&self) -> Option<f64> {
         let of_instances = || {
-            let sum = |sum: f64, one: &Instance| Some(sum + one.utilisation? * f64::from(one.slices));
+            let idle = |one: &Instance| one.processes.is_empty().then_some(0.0);
+            let sum = |sum: f64, one: &Instance| {
+                Some(sum + one.utilisation.or_else(|| idle(one))? * f64::from(one.slices))
+            };
             let busy = self.instances.iter().try_fold(0.0, sum).filter(|_| self.slices > 0)?;
             Some(busy / f64::from(self.slices))
         };
-        self.gauges.utilisation.or_else(of_instances).map(|busy| busy.clamp(0.0, 1.0))
+        let whole = self.gauges.utilisation.map(|busy| busy.max(self.gauges.engines.unwrap_or(0.0)));
+        whole.or_else(of_instances).map(|busy| busy.clamp(0.0, 1.0))
     }
 
-    /// Slices × utilisation, where that is known of all instances that are used; else the slices of those that are used or
-    /// held.
+    /// Slices × utilisation, where that is known of all instances that are used. Else nobody can tell work from idle
+    /// draw, so each slice has its share: those that are used or held pay theirs, and free ones are nobody's. Where no
+    /// holder is known, no slice is known to be free: those that are used share all.
     fn weigh_instances(&self, holders: &[Vec<&Workload>]) -> (Method, Vec<u64>) {
         let slices = |one: &Instance| u64::from(one.slices.min(MOST_SLICES));
         let busy = |one: &Instance| one.utilisation.map(|busy| (busy.clamp(0.0, 1.0) * 1e6) as u64);
@@ -334,11 +350,19 @@ impl Look {
             let weight = |one: &Instance| slices(one) * busy(one).unwrap_or(0);
             return (Method::MigUtilisation, self.instances.iter().map(weight).collect());
         }
-        let weight = |(one, holders): (&Instance, &Vec<&Workload>)| {
-            let taken = !one.processes.is_empty() || !holders.is_empty();
-            if taken { slices(one) } else { 0 }
-        };
-        (Method::MigSlices, self.instances.iter().zip(holders).map(weight).collect())
+        let is_used = |one: &Instance| !one.processes.is_empty();
+        // Nobody can work without a process: what is drawn is idle draw, and who holds what decides.
+        let idle = !self.instances.iter().any(is_used);
+        let given_away = holders.iter().any(|holders| !holders.is_empty());
+        let weight = |one: &Instance| if !idle && (given_away || is_used(one)) { slices(one) } else { 0 };
+        (Method::MigSlices, self.instances.iter().map(weight).collect())
+    }
+
+    /// The slices that no instance has, where they are known to be free: somebody gives slices away, and not these.
+    fn uncut_slices(&self, holders: &[Vec<&Workload>]) -> u64 {
+        let cut: u32 = self.instances.iter().map(|one| one.slices.clamp(1, MOST_SLICES)).sum();
+        let given_away = holders.iter().any(|holders| !holders.is_empty());
+        if given_away { u64::from(self.slices.min(MOST_SLICES).saturating_sub(cut)) } else { 0 }
     }
 
     fn split_held<'a>(&self, holders: &[Vec<&'a Workload>], held: &mut Vec<(Option<&'a Workload>, u64)>) {
@@ -396,7 +420,7 @@ impl Instance {
     }
 
     fn weigh_processes(&self, look: &Look) -> (Method, Vec<u64>) {
-        let busy = look.gauges.utilisation.is_some_and(|busy| busy > 0.0);
+        let busy = look.utilisation().is_some_and(|busy| busy > 0.0);
         let by_time = match look.clock {
             Clock::Sm => self.weigh_samples(busy),
             Clock::Engines => engines::weigh(self, busy),

@@ -135,7 +135,7 @@ fn nobody_worked() {
 }
 
 #[test]
-fn instances_by_slices_of_those_that_are_used_or_held() {
+fn instances_by_slices_where_no_utilisation_is_known() {
     let instances = vec![
         part(3, None, vec![process("a", None, Some(1)), process("b", None, Some(2))]),
         part(2, None, vec![]),
@@ -143,8 +143,11 @@ fn instances_by_slices_of_those_that_are_used_or_held() {
     ];
     let look = look(7, instances);
     let holdings = [held(Name::Instance(0, 1), "c")];
-    let expected = parts(&[("a", 200), ("b", 400), ("c", 400)]);
+    // Of seven slices a and b use three, c holds two, and two are nobody's.
+    let expected = parts(&[("a", 143), ("b", 286), ("c", 286), ("-", 143), ("-", 143)]);
     assert_eq!(used(&look, &holdings), (Method::MigSlices, expected));
+    // Nobody is known to give slices away, so none is known to be free.
+    assert_eq!(used(&look, &[]), (Method::MigSlices, parts(&[("a", 333), ("b", 667)])));
     let (_, shares) = look.shares(&holdings);
     assert_eq!(thousandths(&shares.held), parts(&[("-", 429), ("c", 286), ("-", 143), ("-", 143)]));
 }
@@ -161,6 +164,44 @@ fn instances_by_slices_and_utilisation_where_it_is_known() {
     assert_eq!(used(&lacking, &[]), (Method::MigSlices, parts(&[("a", 250), ("b", 750)])));
     let idle = look(7, vec![part(1, Some(0.0), one())]);
     assert_eq!(idle.shares(&[]).0, Method::Nobody);
+}
+
+/// Four slices of which two are held, idle with and without processes, with and without their utilisation.
+#[test]
+fn free_slices_of_an_idle_device_are_nobodys() {
+    let a = || vec![process("a", None, Some(1))];
+    let b = || vec![process("b", None, Some(9))];
+    let idle = |utilisation, processes: [Vec<Process>; 2]| {
+        let [one, two] = processes.map(|processes| part(1, utilisation, processes));
+        look(4, vec![one, two, part(1, None, vec![]), part(1, None, vec![])])
+    };
+    let holdings = [held(Name::Instance(0, 0), "a"), held(Name::Instance(0, 1), "b")];
+    for utilisation in [None, Some(0.0)] {
+        for processes in [[vec![], vec![]], [a(), vec![]], [vec![], b()], [a(), b()]] {
+            let look = idle(utilisation, processes);
+            let (method, shares) = look.shares(&holdings);
+            let unused = shares.used.iter().all(|(_, weight)| *weight == 0);
+            let paying = thousandths(if unused { &shares.held } else { &shares.used });
+            let of = |who: &str| paying.iter().filter(|(name, _)| name == who).map(|(_, part)| part).sum();
+            let sums: [u64; 3] = ["a", "b", "-"].map(of);
+            assert_eq!(sums, [250, 250, 500], "{method:?} {utilisation:?}");
+        }
+    }
+}
+
+#[test]
+fn a_device_whose_encoder_works_is_not_idle() {
+    let mut look = whole(vec![process("a", Some(0), Some(1))]);
+    look.gauges = Gauges { utilisation: Some(0.0), engines: Some(0.6), ..Gauges::default() };
+    assert_eq!(look.utilisation(), Some(0.6));
+    // The samples say that nobody worked, and something did: they are wrong.
+    assert_eq!(used(&look, &[]).0, Method::Memory);
+}
+
+#[test]
+fn a_device_in_instances_without_a_process_is_idle() {
+    assert_eq!(look(7, vec![part(3, None, vec![]), part(4, None, vec![])]).utilisation(), Some(0.0));
+    assert_eq!(look(7, vec![part(3, None, vec![process("a", None, None)])]).utilisation(), None);
 }
 
 #[test]

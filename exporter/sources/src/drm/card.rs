@@ -266,6 +266,7 @@ impl Card {
             average_power: power("power1_average"),
             power_limit: power(kind.limits.0),
             utilisation: percent(kind.busy.0),
+            engines: None,
             memory_utilisation: percent(kind.busy.1),
             memory: device(kind.memory.0).zip(device(kind.memory.1)),
             temperature: kind

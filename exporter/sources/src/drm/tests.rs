@@ -134,6 +134,7 @@ const SUSPENDED: Gauges = Gauges {
     average_power: None,
     power_limit: None,
     utilisation: None,
+    engines: None,
     memory_utilisation: None,
     memory: None,
     temperature: None,

@@ -266,6 +266,7 @@ impl<'a> Exporter<'a> {
                 average_power: Some(Power::from_watts(watts)),
                 power_limit: Some(Power::from_watts([300.0, 400.0][number])),
                 utilisation: (number == 0).then_some(busy),
+                engines: None,
                 memory_utilisation: (number == 0).then_some(busy * 0.6),
                 memory: Some((
                     [4.0 + 50.0 * busy, 6.0 + 25.0 * busy][number] as u64 * gib,
