@@ -37,7 +37,7 @@ fn two_containers() -> Machine {
 }
 
 fn sample(pid: u32, at_us: u64, sm: u32) -> Sample {
-    Sample { pid, at_us, sm }
+    Sample { pid, at_us, sm, ..Sample::default() }
 }
 
 fn gpu_total(scrape: &Scrape) -> f64 {
@@ -327,6 +327,7 @@ fn an_old_driver() {
     let missing = [
         "nvmlDeviceGetTotalEnergyConsumption",
         "nvmlDeviceGetProcessUtilization",
+        "nvmlDeviceGetProcessesUtilizationInfo",
         "nvmlDeviceGetMPSComputeRunningProcesses_v3",
         "nvmlDeviceGetMemoryInfo_v2",
         "nvmlDeviceGetFieldValues",

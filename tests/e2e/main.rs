@@ -23,6 +23,7 @@ mod examples;
 mod golden;
 mod gpu;
 mod hierarchies;
+mod gpu_faults;
 mod holders;
 mod http;
 mod identities;

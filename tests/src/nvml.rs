@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 pub use noether_nvml_stub::state::{Gpu, Instance, Mig, Process, Sample, State, VARIABLE};
 
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, run_with};
 use crate::machine::Machine;
 
 /// A driver and its GPUs.
@@ -55,6 +55,26 @@ impl Driver {
         flags.extend(more.iter().map(|flag| (*flag).to_owned()));
         let file = self.file.display().to_string();
         Exporter::start_with(&[(VARIABLE, &file)], &flags)
+    }
+
+    /// What `noether doctor` says of the machine and this driver.
+    pub fn doctor(&self, machine_flags: &[String], more: &[&str]) -> String {
+        let library = format!("--nvml.library={}", self.library.display());
+        let machine = machine_flags.iter().map(String::as_str);
+        let flags: Vec<&str> =
+            ["doctor", &library].into_iter().chain(machine).chain(more.iter().copied()).collect();
+        let output = run_with(&[(VARIABLE, &self.file.display().to_string())], &flags);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The file that the state lies in.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The calls that reached a device, as function and id, where the state has them written down.
+    pub fn calls(&self) -> Vec<String> {
+        State::calls(&self.file)
     }
 
     /// The GPU at this place.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use noether_core::gpu;
 use noether_core::reading::{Component, DomainReading, Moment, Role};
 use noether_core::vitals::{Histogram, SourceRow};
-use noether_sources::meter::{Longest, Look, METERS, Meter, Probe};
+use noether_sources::meter::{Longest, Look, METERS, Meter, Note, Probe};
 use noether_sources::stat::CpuTimes;
 use noether_sources::{Error, Machine};
 
@@ -38,6 +38,14 @@ impl Slot {
         match &self.source {
             Source::Here(meter) => meter.is_some(),
             Source::Thread(slow) => slow.found(),
+        }
+    }
+
+    /// What an operator should know of it that is no error, where it is read on the thread that asks.
+    pub fn notes(&self) -> Vec<Note> {
+        match &self.source {
+            Source::Here(Some(meter)) => meter.notes(),
+            Source::Here(None) | Source::Thread(_) => Vec::new(),
         }
     }
 }
@@ -117,7 +125,9 @@ impl Meters {
             // A slow meter has nothing new at most ticks; what it said last holds.
             if !rounds.is_empty() {
                 let read = self.readings.get(first..).unwrap_or_default();
-                slot.up = read.iter().any(|one| one.reading.is_ok());
+                // One that has nothing to measure (a GPU that reports no power) works, unless something went wrong.
+                slot.up =
+                    read.iter().any(|one| one.reading.is_ok()) || (read.is_empty() && errors.is_empty());
             }
             rounds.iter().for_each(|took| slot.read.observe(*took));
             slot.errors += errors.len() as u64;

@@ -1,5 +1,6 @@
 //! A slow meter on a thread of its own: it reads at its own pace, and the tick takes over what is there.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use noether_core::gpu;
 use noether_core::granularity::SHORTEST_INTERVAL;
 use noether_core::reading::DomainReading;
-use noether_sources::meter::{Look, Meter, Probe};
+use noether_sources::meter::{Look, Meter, Note, Probe};
 use noether_sources::stat::CpuTimes;
 use noether_sources::{Error, Machine};
 
@@ -63,7 +64,8 @@ impl Slow {
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
         let pace = pace.min(LONGEST_PACE);
         let (shared, absent) = (Arc::clone(&mailbox), Arc::clone(absent));
-        let run = move || Reader { probe, machine, meter: None, mailbox: shared }.run(pace, &absent);
+        let reader = Reader { probe, machine, meter: None, mailbox: shared, noted: BTreeSet::new() };
+        let run = move || reader.run(pace, &absent);
         if let Err(error) = thread::Builder::new().name(probe.name.into()).spawn(run) {
             tracing::error!("meter {}: no thread: {error}", probe.name);
         }
@@ -101,6 +103,8 @@ struct Reader {
     machine: Machine,
     meter: Option<Box<dyn Meter>>,
     mailbox: Arc<Mutex<Mailbox>>,
+    /// The notes that the log has.
+    noted: BTreeSet<Note>,
 }
 
 impl Reader {
@@ -144,6 +148,11 @@ impl Reader {
         let (began, cpu) = (clock::now(), CpuTimes::default());
         meter.read(&Look { now: &clock::now, cpu: &cpu }, &mut readings, &mut faults);
         let mut looks = meter.looks();
+        for note in meter.notes() {
+            if self.noted.insert(note.clone()) {
+                say(self.probe, &note);
+            }
+        }
         let mut mailbox = lock(&self.mailbox);
         if mailbox.readings.len() > MOST {
             mailbox.readings.clear();
@@ -153,5 +162,12 @@ impl Reader {
         mailbox.looks.append(&mut looks);
         mailbox.faults.append(&mut faults);
         mailbox.rounds.push(clock::now().since(began));
+    }
+}
+
+fn say(probe: &Probe, note: &Note) {
+    match note.lack {
+        true => tracing::warn!("meter {}: {}", probe.name, note.text),
+        false => tracing::info!("meter {}: {}", probe.name, note.text),
     }
 }

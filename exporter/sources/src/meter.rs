@@ -95,6 +95,32 @@ pub trait Meter: Send {
         None
     }
 
+    /// What an operator should know of it that is no error, as it is now.
+    fn notes(&self) -> Vec<Note> {
+        Vec::new()
+    }
+
     /// Looks for domains that appeared, vanished or were replaced. Called seldom.
     fn rescan(&mut self) -> Result<(), Error>;
+}
+
+/// A sentence about a meter that is no error: for the log, once, and for `noether doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// Whether energy is missing by it.
+    pub lack: bool,
+    /// The sentence.
+    pub text: String,
+}
+
+impl Note {
+    /// Something that is missing.
+    pub const fn lack(text: String) -> Self {
+        Self { lack: true, text }
+    }
+
+    /// Something that is as it should be.
+    pub const fn usual(text: String) -> Self {
+        Self { lack: false, text }
+    }
 }

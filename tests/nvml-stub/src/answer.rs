@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_uint};
+use std::fs::OpenOptions;
+use std::os::fd::IntoRawFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ fn code(name: &str) -> ffi::nvmlReturn_t {
         "DRIVER_NOT_LOADED" => ffi::nvmlReturn_enum_NVML_ERROR_DRIVER_NOT_LOADED,
         "FUNCTION_NOT_FOUND" => ffi::nvmlReturn_enum_NVML_ERROR_FUNCTION_NOT_FOUND,
         "GPU_IS_LOST" => ffi::nvmlReturn_enum_NVML_ERROR_GPU_IS_LOST,
+        "RESET_REQUIRED" => ffi::nvmlReturn_enum_NVML_ERROR_RESET_REQUIRED,
         "LIB_RM_VERSION_MISMATCH" => ffi::nvmlReturn_enum_NVML_ERROR_LIB_RM_VERSION_MISMATCH,
         _ => ffi::nvmlReturn_enum_NVML_ERROR_UNKNOWN,
     }
@@ -72,8 +75,19 @@ pub(crate) fn of_device(
         true => ffi::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED,
         false => ffi::nvmlReturn_enum_NVML_ERROR_GPU_IS_LOST,
     })?;
+    state.record(function, &uuid);
     inflicted(&gpu.errors, function)?;
     work(gpu)
+}
+
+/// Opens the files that the library needs, and keeps them, as a driver does its devices.
+pub(crate) fn open(state: &State) -> Answer {
+    for path in &state.opens {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(|_| ffi::nvmlReturn_enum_NVML_ERROR_OPERATING_SYSTEM)?;
+        let _ = file.into_raw_fd();
+    }
+    Ok(())
 }
 
 /// The instance of a handle, and its GPU.

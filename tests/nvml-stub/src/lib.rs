@@ -71,7 +71,7 @@ macro_rules! functions {
 
 functions! {
     /// Starts the library.
-    fn nvmlInit_v2() |_| Ok(());
+    fn nvmlInit_v2() |state| answer::open(state);
     /// Ends it.
     fn nvmlShutdown() |_| Ok(());
     /// The driver's version.
@@ -84,16 +84,17 @@ functions! {
     fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: *mut ffi::nvmlDevice_t)
         |state| {
             let gpu = state.gpus.get(index as usize).ok_or(ffi::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT)?;
+            state.record("nvmlDeviceGetHandleByIndex_v2", &gpu.uuid);
             answer::inflicted(&gpu.errors, "nvmlDeviceGetHandleByIndex_v2")?;
             fill(device, intern(&gpu.uuid))
         };
-    /// A handle by the unique id.
+    /// A handle by the unique id. All devices are looked through for it, so one that is lost spoils it for all.
     fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, device: *mut ffi::nvmlDevice_t)
         |state| {
             let uuid = answer::text(uuid)?;
-            let gpu = state.gpus.iter().find(|gpu| gpu.uuid == uuid);
-            let gpu = gpu.ok_or(ffi::nvmlReturn_enum_NVML_ERROR_NOT_FOUND)?;
-            answer::inflicted(&gpu.errors, "nvmlDeviceGetHandleByUUID")?;
+            let known = state.gpus.iter().any(|gpu| gpu.uuid == uuid);
+            known.then_some(()).ok_or(ffi::nvmlReturn_enum_NVML_ERROR_NOT_FOUND)?;
+            state.gpus.iter().try_for_each(|gpu| answer::inflicted(&gpu.errors, "nvmlDeviceGetHandleByUUID"))?;
             fill(device, intern(&uuid))
         };
     /// The unique id.
@@ -158,6 +159,21 @@ functions! {
     /// Samples of the processes' utilisation.
     fn nvmlDeviceGetProcessUtilization(device: ffi::nvmlDevice_t, samples: *mut ffi::nvmlProcessUtilizationSample_t, count: *mut c_uint, since: c_ulonglong)
         |state| of_device(state, device, "nvmlDeviceGetProcessUtilization", |gpu| process::samples(gpu, samples, count, since));
+    /// The same with all engines, as newer drivers have it.
+    fn nvmlDeviceGetProcessesUtilizationInfo(device: ffi::nvmlDevice_t, request: *mut ffi::nvmlProcessesUtilizationInfo_t)
+        |state| of_device(state, device, "nvmlDeviceGetProcessesUtilizationInfo", |gpu| process::samples_of_engines(gpu, request));
+    /// Utilisation of the encoder in percent.
+    fn nvmlDeviceGetEncoderUtilization(device: ffi::nvmlDevice_t, busy: *mut c_uint, period: *mut c_uint)
+        |state| of_device(state, device, "nvmlDeviceGetEncoderUtilization", |gpu| {
+            fill(busy, support(gpu.engines)?.0)?;
+            fill(period, 1_000_000)
+        });
+    /// Utilisation of the decoder in percent.
+    fn nvmlDeviceGetDecoderUtilization(device: ffi::nvmlDevice_t, busy: *mut c_uint, period: *mut c_uint)
+        |state| of_device(state, device, "nvmlDeviceGetDecoderUtilization", |gpu| {
+            fill(busy, support(gpu.engines)?.1)?;
+            fill(period, 1_000_000)
+        });
     /// Processes that compute.
     fn nvmlDeviceGetComputeRunningProcesses_v3(device: ffi::nvmlDevice_t, count: *mut c_uint, into: *mut ffi::nvmlProcessInfo_t)
         |state| match mig(state, device) {

@@ -5,7 +5,7 @@ use std::ffi::{c_uint, c_ulonglong};
 use nvml_wrapper_sys::bindings as ffi;
 
 use crate::answer::{Answer, fill};
-use crate::state::{Gpu, Process};
+use crate::state::{Gpu, Process, Sample};
 
 /// No instance.
 pub(crate) const NONE: c_uint = c_uint::MAX;
@@ -37,23 +37,45 @@ pub(crate) fn samples(
     count: *mut c_uint,
     since: c_ulonglong,
 ) -> Answer {
-    let samples = gpu.samples.as_ref().filter(|_| gpu.mig.is_none());
-    let samples = samples.ok_or(ffi::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED)?;
-    let newer = samples.iter().filter(|sample| sample.at_us > since);
-    let found: Vec<_> = newer
+    let found: Vec<_> = newer(gpu, since)?
+        .into_iter()
         .map(|sample| ffi::nvmlProcessUtilizationSample_t {
             pid: sample.pid,
             timeStamp: sample.at_us,
             smUtil: sample.sm,
             memUtil: 0,
-            encUtil: 0,
-            decUtil: 0,
+            encUtil: sample.engines[0],
+            decUtil: sample.engines[1],
         })
         .collect();
-    if found.is_empty() {
-        return Err(ffi::nvmlReturn_enum_NVML_ERROR_NOT_FOUND);
-    }
     copy(found, count, into)
+}
+
+/// The samples since an instant, of all engines.
+pub(crate) fn samples_of_engines(gpu: &Gpu, request: *mut ffi::nvmlProcessesUtilizationInfo_t) -> Answer {
+    // SAFETY: the caller gives a request, as NVML documents.
+    let request = unsafe { request.as_mut() }.ok_or(ffi::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT)?;
+    let found: Vec<_> = newer(gpu, request.lastSeenTimeStamp)?
+        .into_iter()
+        .map(|sample| ffi::nvmlProcessUtilizationInfo_v1_t {
+            timeStamp: sample.at_us,
+            pid: sample.pid,
+            smUtil: sample.sm,
+            memUtil: 0,
+            encUtil: sample.engines[0],
+            decUtil: sample.engines[1],
+            jpgUtil: sample.engines[2],
+            ofaUtil: sample.engines[3],
+        })
+        .collect();
+    copy(found, &raw mut request.processSamplesCount, request.procUtilArray)
+}
+
+fn newer(gpu: &Gpu, since: c_ulonglong) -> Answer<Vec<Sample>> {
+    let samples = gpu.samples.as_ref().filter(|_| gpu.mig.is_none());
+    let samples = samples.ok_or(ffi::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED)?;
+    let newer: Vec<_> = samples.iter().copied().filter(|sample| sample.at_us > since).collect();
+    if newer.is_empty() { Err(ffi::nvmlReturn_enum_NVML_ERROR_NOT_FOUND) } else { Ok(newer) }
 }
 
 fn info(process: &Process, instance: c_uint) -> ffi::nvmlProcessInfo_t {

@@ -1,6 +1,7 @@
 //! What the stub answers: a machine's GPUs, as a test writes them into the file that `NVML_STUB_STATE` names.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -21,6 +22,10 @@ pub struct State {
     pub delays_ms: BTreeMap<String, u64>,
     /// What a function answers instead of doing its work, by its name: `GPU_IS_LOST`, as in `NVML_ERROR_GPU_IS_LOST`.
     pub errors: BTreeMap<String, String>,
+    /// Files that the library opens when it starts, to be read and written: without them it does not.
+    pub opens: Vec<PathBuf>,
+    /// Whether every call that reaches a device is written down: [`State::calls`].
+    pub recorded: bool,
     /// The GPUs, in the order of their indices.
     pub gpus: Vec<Gpu>,
 }
@@ -49,6 +54,8 @@ pub struct Gpu {
     pub max_limit_mw: Option<u64>,
     /// Utilisation in percent: of the processors, and of the memory's interface.
     pub utilization: Option<(u32, u32)>,
+    /// Utilisation of the encoder and of the decoder in percent.
+    pub engines: Option<(u32, u32)>,
     /// Memory in bytes: all, and in use.
     pub memory: Option<(u64, u64)>,
     /// In degrees Celsius.
@@ -87,6 +94,9 @@ pub struct Sample {
     pub at_us: u64,
     /// Of the processors, in percent.
     pub sm: u32,
+    /// Of the encoder, the decoder, the JPEG decoder and the optical flow accelerator, in percent.
+    #[serde(default)]
+    pub engines: [u32; 4],
 }
 
 /// A GPU in instances.
@@ -131,6 +141,23 @@ impl State {
         let draft = path.with_extension("draft");
         fs::write(&draft, serde_json::to_vec(self)?)?;
         fs::rename(draft, path)
+    }
+}
+
+impl State {
+    /// The calls that reached a device since the state in `path` says that they are written down: function and id.
+    pub fn calls(path: &Path) -> Vec<String> {
+        let text = fs::read_to_string(path.with_extension("calls")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Writes a call down.
+    pub(crate) fn record(&self, function: &str, uuid: &str) {
+        let file = env::var_os(VARIABLE).map(|path| PathBuf::from(path).with_extension("calls"));
+        let Some(file) = file.filter(|_| self.recorded) else { return };
+        if let Ok(mut file) = fs::OpenOptions::new().create(true).append(true).open(file) {
+            let _ = file.write_all(format!("{function} {uuid}\n").as_bytes());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use noether_sources::meter::{Longest, Probe};
 use noether_sources::stat::{CpuTimes, Stat};
 use noether_sources::{Error, Machine, model};
 
-use super::{Finding, State, devices, word};
+use super::{Finding, State, devices, notes, word};
 use crate::meter_log::STILL;
 use crate::meters::{Meters, Slot};
 use crate::settings::{Settings, Switch};
@@ -146,14 +146,23 @@ fn meter(slot: &Slot, switch: Switch, seen: &Seen, (machine, stands_by): (&Machi
     let of_meter = seen.readings.iter().filter(|one| one.domain.meter == probe.name);
     let (good, bad): (Vec<_>, Vec<_>) = of_meter.partition(|one| one.reading.is_ok());
     let errors = seen.faults.iter().filter(|(of, _)| of.name == probe.name).map(|(_, error)| error);
-    let why = errors.map(ToString::to_string).next().unwrap_or_default();
+    let causes = notes::causes(errors);
+    let why = causes.first().cloned().unwrap_or_default();
+    let noted = slot.notes();
     match (good.is_empty(), bad.is_empty()) {
         (false, true) if good.iter().all(|one| is_modelled(one)) => modelled(machine, stands_by, finding),
         (false, true) if good.iter().any(|one| seen.stands(one)) => {
             let (state, detail) = standing(seen, &good);
             finding(state, detail, seen.worked.then(|| STILL.to_owned()))
         }
-        (false, true) => finding(State::Ok, format!("measures {}", names(&good)), None),
+        // What has no name yet, as a GPU that was lost before it could be asked, has only its fault.
+        (false, true) if !why.is_empty() => {
+            finding(State::Warning, format!("measures {}, but {}", names(&good), causes.join("; ")), mend())
+        }
+        (false, true) => {
+            let (state, detail) = notes::detail(&noted, &format!("measures {}", names(&good)));
+            finding(state, detail, None)
+        }
         (false, false) => finding(
             State::Warning,
             format!("measures {}, but not {}: {why}", names(&good), names(&bad)),
@@ -161,6 +170,10 @@ fn meter(slot: &Slot, switch: Switch, seen: &Seen, (machine, stands_by): (&Machi
         ),
         (true, false) => {
             finding(State::Failed, format!("found {}, but it cannot be read: {why}", names(&bad)), mend())
+        }
+        (true, true) if why.is_empty() && !noted.is_empty() => {
+            let (state, detail) = notes::detail(&noted, "found, and measures nothing");
+            finding(state, detail, None)
         }
         (true, true) => finding(State::Failed, format!("found, but has nothing to read: {why}"), mend()),
     }

@@ -2,6 +2,7 @@
 
 mod devices;
 mod meters;
+mod notes;
 mod running;
 
 use std::collections::BTreeMap;

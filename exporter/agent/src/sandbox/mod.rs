@@ -3,6 +3,7 @@
 //! Whoever takes the exporter over by a fault in it gets no more than it needs. See `docs/security.md`.
 
 mod capabilities;
+mod driver;
 mod files;
 mod needs;
 
@@ -50,16 +51,17 @@ pub enum Sandbox {
 }
 
 impl Sandbox {
-    /// Gives up what no thread needs, before there is a second one: what is given up later is that thread's own. `files`
-    /// are those that the web configuration names. An error is a sentence that begins with the flag.
+    /// Gives up what no thread needs, before there is a second one that stays: what is given up later is that thread's
+    /// own. A GPU's driver is opened first, since only it knows what it needs. `files` are those that the web configuration names. An error is a sentence that begins with the flag.
     pub fn begin(settings: &Settings, command: Command, files: &[PathBuf]) -> Result<Self, String> {
         let insists = match settings.sandbox {
             Switch::Off => return Ok(Self::Off),
             Switch::On => true,
             Switch::Auto => false,
         };
-        let looks = needs::looks(settings, command);
-        let needs = Needs::of(settings, command, files, insists);
+        let early = driver::open(settings, command);
+        let looks = needs::looks(settings, command, &early);
+        let needs = Needs::of(settings, command, files, insists.then_some(&early));
         let reach = match looks {
             Some(why) if !insists => Reach::Serving(why),
             _ => Reach::All,

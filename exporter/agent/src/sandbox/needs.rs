@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use noether_sources::grid::Credential;
 use noether_sources::meter::{METERS, Probe};
+use noether_sources::nvml::Early;
 use rustix::process::geteuid;
 use rustix::thread::CapabilitySet;
 
@@ -39,6 +40,10 @@ const AUTHORITIES: [&str; 6] = [
 const CERTIFICATE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 const OTLP: &str = "OTEL_EXPORTER_OTLP_";
 
+/// Devices of NVIDIA's drivers, by how their names begin, for what the driver opens later than at the start: on servers, on
+/// Jetsons, under WSL. Not `nv`: that would be disks.
+const DRIVERS: [&str; 5] = ["nvidia", "nvhost", "nvmap", "nvgpu", "dxg"];
+
 /// What is used after the start.
 #[derive(Debug, Default)]
 pub struct Needs {
@@ -53,9 +58,9 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Those of a command. `web` are the files of the web configuration; `driver` tells whether a GPU's driver is loaded
-    /// by a thread that is confined.
-    pub(super) fn of(settings: &Settings, command: Command, web: &[PathBuf], driver: bool) -> Self {
+    /// Those of a command. `web` are the files of the web configuration; `driver` is what a GPU's driver opened, where a
+    /// thread that is confined uses it.
+    pub(super) fn of(settings: &Settings, command: Command, web: &[PathBuf], driver: Option<&Early>) -> Self {
         let mut needs = Self::default();
         // The process's own, whatever `--path.procfs` shows.
         needs.read.push("/proc".into());
@@ -65,8 +70,8 @@ impl Needs {
         if command != Command::Grid {
             needs.machine(settings);
             needs.kubernetes(settings);
-            if driver && !is_off(settings, "nvml") {
-                needs.driver(settings);
+            if let Some(early) = driver.filter(|_| !is_off(settings, "nvml")) {
+                needs.driver(settings, early);
             }
         }
         for address in &settings.listen_addresses {
@@ -138,8 +143,11 @@ impl Needs {
         self.read.extend(variables.flat_map(|value| env::split_paths(&value).collect::<Vec<_>>()));
     }
 
-    /// What NVIDIA's library takes: itself, wherever the loader finds it, and the devices that are there by now.
-    fn driver(&mut self, settings: &Settings) {
+    /// What NVIDIA's library takes, should it be loaded anew: what it opened before, and what it may open when a driver or
+    /// a device comes later.
+    fn driver(&mut self, settings: &Settings, early: &Early) {
+        self.devices.extend(early.devices.iter().cloned());
+        early.files.iter().for_each(|file| self.file(file));
         self.read.extend(LIBRARIES.map(PathBuf::from));
         if settings.nvml_library.components().count() > 1 {
             self.file(&settings.nvml_library);
@@ -148,7 +156,7 @@ impl Needs {
         self.read.extend(env::split_paths(&folders).filter(|folder| folder.is_absolute()));
         self.read.push("/run/opengl-driver".into());
         let devices = fs::read_dir("/dev").into_iter().flatten().flatten();
-        let is_driver = |name: &str| name.starts_with("nvidia");
+        let is_driver = |name: &str| DRIVERS.iter().any(|prefix| name.starts_with(prefix));
         self.devices.extend(
             devices.filter(|one| one.file_name().to_str().is_some_and(is_driver)).map(|one| one.path()),
         );
@@ -185,40 +193,33 @@ impl Needs {
 
 /// Why other processes are looked into: their environment tells who holds a GPU and what a job is called, their
 /// descriptors how long they were on a GPU. `None` where nothing of that kind is on this machine.
-pub(super) fn looks(settings: &Settings, command: Command) -> Option<&'static str> {
+///
+/// `early` is what came of opening NVIDIA's library.
+pub(super) fn looks(settings: &Settings, command: Command, early: &Early) -> Option<&'static str> {
     if command == Command::Grid {
         return None;
     }
     let gpus = METERS.iter().filter(|probe| probe.slow && !is_off(settings, probe.name));
-    if gpus.into_iter().any(|probe| has_gpu(settings, probe)) {
+    if gpus.into_iter().any(|probe| has_gpu(settings, probe, early)) {
         return Some("processes tell who uses and who holds an accelerator");
     }
     has_slurm(settings).then_some("processes tell what Slurm's jobs are called")
 }
 
-fn is_off(settings: &Settings, meter: &str) -> bool {
+pub(super) fn is_off(settings: &Settings, meter: &str) -> bool {
     settings.meters.iter().any(|(name, switch)| *name == meter && *switch == Switch::Off)
 }
 
-fn has_gpu(settings: &Settings, probe: &Probe) -> bool {
+fn has_gpu(settings: &Settings, probe: &Probe, early: &Early) -> bool {
     if probe.name != "nvml" {
         return (probe.open)(&machine(settings)).is_ok_and(|meter| meter.is_some());
     }
-    // Its driver may come later, and loading it to see takes long: the device itself tells, or the operator's own words.
-    settings.meters.contains(&(probe.name, Switch::On))
+    // The loader finds the library, or its driver may come later: the device itself tells, or the operator's own words.
+    early.found
+        || settings.meters.contains(&(probe.name, Switch::On))
         || settings.nvml_library.components().count() > 1
         || Path::new("/dev/nvidiactl").exists()
-        || has_library(&settings.nvml_library)
         || has_nvidia(&settings.sysfs)
-}
-
-/// Whether a library of this name lies where the loader looks.
-fn has_library(name: &Path) -> bool {
-    let named = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let own = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/run/opengl-driver/lib"];
-    let architecture = format!("/usr/lib/{}-linux-gnu", env::consts::ARCH);
-    let own = own.into_iter().chain([&*architecture]).map(PathBuf::from);
-    env::split_paths(&named).chain(own).any(|folder| folder.join(name).exists())
 }
 
 /// Whether a display controller (class 3) of NVIDIA (vendor 10de) is on the bus.

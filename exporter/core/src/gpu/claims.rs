@@ -141,7 +141,7 @@ impl Devices {
 
     /// Forgets who used devices that have no energy to be charged: `is_metered` tells whether a domain was ever read.
     pub fn forget_unmetered(&mut self, is_metered: impl Fn(&Domain) -> bool) {
-        for state in self.states.iter_mut().filter(|state| !is_metered(&state.look.device.domain)) {
+        for state in self.states.iter_mut().filter(|state| !is_metered(&state.domain)) {
             state.claims = Claims::default();
         }
     }
