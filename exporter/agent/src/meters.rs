@@ -125,9 +125,9 @@ impl Meters {
             // A slow meter has nothing new at most ticks; what it said last holds.
             if !rounds.is_empty() {
                 let read = self.readings.get(first..).unwrap_or_default();
-                // One that has nothing to measure (a GPU that reports no power) works, unless something went wrong.
-                slot.up =
-                    read.iter().any(|one| one.reading.is_ok()) || (read.is_empty() && errors.is_empty());
+                // A GPU that reports no power leaves nothing to measure: that is well, unless something went wrong.
+                let nothing = slot.probe.slow && read.is_empty() && errors.is_empty();
+                slot.up = nothing || read.iter().any(|one| one.reading.is_ok());
             }
             rounds.iter().for_each(|took| slot.read.observe(*took));
             slot.errors += errors.len() as u64;
