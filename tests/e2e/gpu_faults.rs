@@ -106,8 +106,7 @@ fn one_of_four_is_lost_and_the_others_are_metered() {
     driver.gpu(2).energy_mj = Some(0);
     driver.write();
     watch.until("it is back", |scrape| scrape.samples("noether_gpu_power_watts").count() == 4);
-    sleep(Duration::from_secs(1));
-    draw(&mut driver, &[0, 0, 100, 0]);
+    draw_slowly(&mut driver, &mut watch, &[0, 0, 100, 0]);
     let scrape = shows(&mut watch, 12_100.0);
     assert_eq!(total(&scrape), 12_100.0);
 }
