@@ -203,7 +203,8 @@ fn a_gpu_without_power_shows_the_rest_and_is_no_error() {
         assert_eq!(of("noether_gpu_power_watts"), None);
     }
     let scrape = watch.scrape();
-    let errors: f64 = scrape.samples("noether_meter_errors_total").map(|one| one.value()).sum();
+    let errors: f64 =
+        scrape.samples("noether_meter_errors_total").map(noether_tests::scrape::Sample::value).sum();
     assert_eq!(errors, 0.0);
     assert_eq!(scrape.value("noether_meter_up", &[("meter", "nvml")]), Some(1.0));
     assert_eq!(lines(&exporter, "GT 710, reports neither energy nor power"), 1, "{}", exporter.log());
