@@ -36,6 +36,7 @@ impl Stranger {
             place: Place { device: Some(location(PciAddress::parse(address), index)), ..Place::default() },
             quality: Quality::Integrated,
             max_power: None,
+            generation: 0,
             may_mirror: false,
         };
         Self { index, address: address.to_owned(), domain: Arc::new(domain), error }
