@@ -67,7 +67,8 @@ not shown at all. Energy has exactly six decimals: it is a whole number of micro
 - `component` is `cpu` (processor packages), `dram` (main memory), `gpu` (accelerators) or `other` (what a whole-node meter has
   beyond cpu and dram). Only components that have a meter have series.
 - `mode` is `active` (above the idle floor) or `idle` (the floor).
-- `quality` is `measured` (an energy counter), `integrated` (power samples, integrated here) or `modelled` (no meter).
+- `quality` is `measured` (an energy counter), `integrated` (power samples, integrated here), `modelled` (no meter) or `host` (an
+  energy counter that is not this system's own: the host's, seen from a container, or a hypervisor's).
 - `reason` of a meter is {}; or, for a reading that is a reset and adds nothing,
   {}. Of a source of usage or names it is one of the first four; of a meter as a source it is `read`.
 - `gpu` is the number of a device of NVIDIA, which it keeps as long as the exporter runs, or the name of a card (`card0`); `uuid`

@@ -74,6 +74,76 @@ fn two_sockets_that_idle_alike_add_up() {
     counts_once(hardware, vec![Load::at("").cpu(&[0.1, 0.1])]);
 }
 
+/// A container of LXC, whose service keeps half a processor busy, on a host whose others keep fourteen busy.
+#[test]
+fn a_container_does_not_pay_for_its_host() {
+    let _guard = together();
+    let sockets = vec![(0..16).collect()];
+    let hardware = Hardware { sockets, container: Some((2, "system.slice")), ..Hardware::bare(1) };
+    let loads = vec![Load::at("").cpu(&[14.0]), Load::service("web").cpu(&[0.5])];
+    let (simulation, exporter) = start(Machine::new(hardware.package(0, "intel-rapl:0"), loads));
+    let mut watch = Watch::new(&exporter);
+    let before = watch.settled();
+    watch.during(Duration::from_secs(5));
+    let after = watch.settled();
+    let truth = simulation.truth_at(ticked(&after)).since(&simulation.truth_at(ticked(&before)));
+    let node = joules(&after, "cpu") - joules(&before, "cpu");
+    within(0.03, node, truth.node[Component::Cpu as usize], "the node's cpu");
+    let part = (paid(&after, "unit/web.service") - paid(&before, "unit/web.service")) / node;
+    // The truth is 0.5 of 14.5; as a part of all sixteen it pays no more than that.
+    assert!((0.9 * 0.5 / 16.0..=1.03 * 0.5 / 14.5).contains(&part), "pays {part} of the whole");
+    let host = [("meter", "rapl"), ("component", "cpu"), ("quality", "host")];
+    assert_eq!(after.value("noether_meter_info", &host), Some(1.0));
+    assert_eq!(exporter.log().matches("the counters are the host's").count(), 1, "{}", exporter.log());
+    let found = doctor(&simulation);
+    let line = found.lines().find(|line| line.contains(" rapl ")).unwrap_or_default();
+    assert!(line.starts_with("warning") && line.contains("the counters are the host's"), "{found}");
+}
+
+#[test]
+fn the_counters_of_a_virtual_machine_are_its_hypervisors() {
+    let _guard = together();
+    let loads = vec![Load::service("web").cpu(&[0.5])];
+    let (simulation, exporter) = start(Machine::new(Hardware::vm().package(0, "intel-rapl:0"), loads));
+    let scrape = Watch::new(&exporter).settled();
+    let host = [("meter", "rapl"), ("component", "cpu"), ("quality", "host")];
+    assert_eq!(scrape.value("noether_meter_info", &host), Some(1.0));
+    assert!(exporter.log().contains("the counters are the hypervisor's"), "{}", exporter.log());
+    let found = doctor(&simulation);
+    let line = found.lines().find(|line| line.contains(" rapl ")).unwrap_or_default();
+    assert!(line.starts_with("warning") && line.contains("the counters are the hypervisor's"), "{found}");
+}
+
+/// Memory of one package while that package's name, or its own, is empty, torn or binary.
+#[test]
+fn a_name_that_is_torn_for_a_while_counts_nothing_twice() {
+    let _guard = together();
+    let loads = vec![Load::service("web").cpu(&[2.0]).memory(16.0)];
+    let (simulation, exporter) = start(Machine::new(Hardware::laptop(), loads));
+    let mut watch = Watch::new(&exporter);
+    let before = watch.settled();
+    let package = "sys/devices/virtual/powercap/intel-rapl/intel-rapl:0";
+    for (file, good, bad) in [
+        (format!("{package}/name"), "package-0\n", ""),
+        (format!("{package}/intel-rapl:0:2/name"), "dram\n", "dr\u{1}"),
+        (format!("{package}/name"), "package-0\n", "packa"),
+    ] {
+        // Names are looked at every ten seconds.
+        simulation.edit(|machine| machine.tree().put(&file, bad));
+        watch.during(Duration::from_secs(12));
+        simulation.edit(|machine| machine.tree().put(&file, good));
+    }
+    watch.during(Duration::from_secs(12));
+    let after = watch.settled();
+    let truth = simulation.truth_at(ticked(&after)).since(&simulation.truth_at(ticked(&before)));
+    for component in [Component::Cpu, Component::Dram] {
+        let label = component.label();
+        within(0.03, joules(&after, label) - joules(&before, label), truth.node[component as usize], label);
+    }
+    let domains: Vec<_> = after.samples("noether_domain_energy_joules_total").collect();
+    assert_eq!(domains.iter().filter(|one| one.label("domain").starts_with("dram")).count(), 1);
+}
+
 #[test]
 fn a_counter_that_stands_still_is_no_measurement() {
     let _guard = together();

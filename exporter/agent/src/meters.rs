@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use noether_core::gpu;
-use noether_core::reading::{Component, DomainReading, Moment, Role};
+use noether_core::reading::{Component, DomainReading, Moment, Quality, Role};
 use noether_core::vitals::{Histogram, SourceRow};
 use noether_sources::meter::{Longest, Look, METERS, Meter, Note, Probe};
 use noether_sources::stat::CpuTimes;
@@ -149,6 +149,11 @@ impl Meters {
             Source::Here(None) | Source::Thread(_) => None,
         };
         self.slots.iter().filter_map(here).min_by_key(|longest| longest.interval)
+    }
+
+    /// Whether a counter was read that is not this system's own: the host's, or a hypervisor's.
+    pub fn has_hosts(&self) -> bool {
+        self.readings.iter().any(|one| one.domain.quality == Quality::Host && one.reading.is_ok())
     }
 
     /// What they tell of themselves.

@@ -16,6 +16,7 @@ use noether_sources::holder::Holders;
 use noether_sources::kubernetes::Kubernetes;
 use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::meminfo::Meminfo;
+use noether_sources::scope::ScopeWatch;
 use noether_sources::slurm::Jobs;
 use noether_sources::stat::{CpuTimes, Stat};
 use noether_sources::topology::{CpuList, Topology};
@@ -88,6 +89,7 @@ pub struct Crank {
     kubernetes: Option<Kubernetes>,
     pod_resources: Option<PodResources>,
     topology: Topology,
+    scope: ScopeWatch,
     cpu: CpuTimes,
     usage: NodeUsage,
     node: Node,
@@ -124,6 +126,7 @@ impl Crank {
             kubernetes: None,
             pod_resources: None,
             topology: Topology::read(&machine),
+            scope: ScopeWatch::new(&machine),
             cpu: CpuTimes::default(),
             usage: NodeUsage::default(),
             node: Node::new(&settings.policy()),
@@ -246,6 +249,11 @@ impl Crank {
         }
         self.topology.busy(&self.cpu, &mut self.usage.busy);
         self.usage.cpus = u32::try_from(self.cpu.each.len()).unwrap_or(u32::MAX);
+        if self.meters.has_hosts() {
+            let text = format!("meter rapl: {}", self.scope.scope());
+            self.once.warn(self.read, "the scope of rapl".into(), &text);
+            self.scope.widen(self.read, &mut self.usage);
+        }
         if let Some(memory) = self.meminfo.read(&mut self.once, Meminfo::read) {
             (self.usage.memory_held, self.usage.memory_total) = (memory.held(), memory.total);
             if let Some(tree) = &mut self.cgroups.source {
@@ -267,6 +275,7 @@ impl Crank {
         self.meters.rescan(&self.machine, &mut troubles);
         troubles.iter().for_each(|error| self.once.error(now, error));
         self.limit_interval();
+        self.scope.rescan();
         self.stat.source.rescan();
         self.meminfo.source.rescan();
         match &mut self.cgroups.source {

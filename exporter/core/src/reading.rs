@@ -131,6 +131,8 @@ pub enum Quality {
     Integrated,
     /// A model; no meter at all.
     Modelled,
+    /// A counter of energy that is not this system's own: the host's of a container, or a hypervisor's.
+    Host,
 }
 
 impl Quality {
@@ -140,6 +142,7 @@ impl Quality {
             Self::Measured => "measured",
             Self::Integrated => "integrated",
             Self::Modelled => "modelled",
+            Self::Host => "host",
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod pattern;
 pub mod powercap;
 pub mod rapl;
 pub mod regular;
+pub mod scope;
 pub mod slurm;
 pub mod stat;
 pub mod topology;

@@ -17,6 +17,7 @@ use crate::cpuinfo;
 use crate::file::{HeldFile, Unexpected, number};
 use crate::meter::{Longest, Look, Meter, Opened, Probe};
 use crate::powercap::{self, Meaning, ZoneId};
+use crate::scope::{Scope, ScopeWatch};
 use crate::zone_names::ZoneNames;
 use crate::{Error, Machine};
 
@@ -48,7 +49,8 @@ const MEND: &str = "energy_uj is readable by root only (since CVE-2020-8694): ru
 
 fn open(machine: &Machine, meter: &'static str, control: &'static str) -> Opened {
     let class = machine.sysfs.join("class/powercap");
-    let mut rapl = Rapl { meter, control, class, mirrors: mirrors(machine), ..Rapl::default() };
+    let scope = Some(ScopeWatch::new(machine));
+    let mut rapl = Rapl { meter, control, class, mirrors: mirrors(machine), scope, ..Rapl::default() };
     rapl.rescan()?;
     Ok((!rapl.zones.is_empty()).then(|| Box::new(rapl) as Box<dyn Meter>))
 }
@@ -60,6 +62,8 @@ struct Rapl {
     control: &'static str,
     class: PathBuf,
     mirrors: Mirrors,
+    /// Whose processors the counters measure.
+    scope: Option<ScopeWatch>,
     zones: Vec<Zone>,
     names: ZoneNames,
     /// How often a name has passed to another counter, by name.
@@ -94,6 +98,7 @@ impl Meter for Rapl {
     }
 
     fn rescan(&mut self) -> Result<(), Error> {
+        self.scope.iter_mut().for_each(ScopeWatch::rescan);
         let folders = powercap::zones(&self.class, self.control)?.unwrap_or_default();
         let mut earlier = std::mem::take(&mut self.zones);
         let read = folders.iter().filter_map(|(id, folder)| Some((id, folder, name(folder, id)?)));
@@ -137,7 +142,10 @@ impl Rapl {
                 Mirrors::All => true,
             },
             place: meaning.place,
-            quality: Quality::Measured,
+            quality: match self.scope.as_ref().map(ScopeWatch::scope) {
+                None | Some(Scope::Whole) => Quality::Measured,
+                Some(_) => Quality::Host,
+            },
             max_power: max_power(folder),
         }
     }

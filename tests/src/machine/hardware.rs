@@ -109,6 +109,9 @@ pub struct Hardware {
     pub zones: Vec<Zone>,
     /// From work to watts.
     pub physics: Physics,
+    /// What lxcfs shows in `/proc/stat`, where the exporter runs in a container: so many processors, and the work of the cgroup
+    /// at this path.
+    pub container: Option<(u32, &'static str)>,
 }
 
 const GIB: u64 = 1 << 30;
@@ -141,6 +144,7 @@ impl Hardware {
             layout: Layout::Linked,
             zones: Vec::new(),
             physics: PHYSICS,
+            container: None,
         }
     }
 

@@ -37,7 +37,21 @@ fn ticks(model: &Model, socket: usize) -> (u64, u64, u64) {
     (whole(busy * 0.8 * TICKS), whole(busy * 0.2 * TICKS), whole(idle * TICKS))
 }
 
+/// What lxcfs shows: the work of one cgroup, on processors of its own count.
+fn container_stat(model: &Model, cpus: u32, path: &str) -> String {
+    let (busy, all) = (model.group(path).used, f64::from(cpus));
+    let line = |name: &str, part: f64| {
+        let idle = (BEFORE + model.now()) * all - busy;
+        format!("{name} {} 0 0 {} 0 0 0 0 0 0\n", whole(busy * part * TICKS), whole(idle * part * TICKS))
+    };
+    let each = (0..cpus).map(|cpu| line(&format!("cpu{cpu}"), 1.0 / all));
+    line("cpu ", 1.0) + &each.collect::<String>() + "intr 0\nbtime 1700000000\n"
+}
+
 fn stat(model: &Model) -> String {
+    if let Some((cpus, path)) = model.hardware().container {
+        return container_stat(model, cpus, path);
+    }
     let busy: f64 = (0..model.hardware().sockets.len()).map(|socket| model.busy(socket)).sum();
     let idle = (BEFORE + model.now()) * model.hardware().cpus() as f64 - busy;
     let line = |name: &str, user: u64, system: u64, idle: u64| {

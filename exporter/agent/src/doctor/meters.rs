@@ -8,6 +8,7 @@ use noether_core::gpu::Look;
 use noether_core::reading::{Component, DomainReading, Quality, Reading, Role};
 use noether_core::units::Energy;
 use noether_sources::meter::{Longest, Probe};
+use noether_sources::scope::ScopeWatch;
 use noether_sources::stat::{CpuTimes, Stat};
 use noether_sources::{Error, Machine, model};
 
@@ -120,6 +121,7 @@ pub(super) fn findings(machine: &Machine, settings: &Settings) -> (Vec<Finding>,
             Some(slot) => {
                 let mut finding = meter(slot, *switch, &seen, (machine, stands_by));
                 remark_on_devices(&mut finding, &seen.looks);
+                remark_on_scope(&mut finding, &seen, machine);
                 finding
             }
         });
@@ -201,6 +203,18 @@ fn interval(longest: &Longest, set: Duration) -> Finding {
     };
     let mend = cut.then(|| format!("set an interval of at most {:?}", longest.interval));
     Finding { kind: "meter", name: "interval".into(), state, detail: format!("{longest}; {what}"), mend }
+}
+
+/// Adds whose counters they are, where they are not this system's own.
+fn remark_on_scope(finding: &mut Finding, seen: &Seen, machine: &Machine) {
+    let of_host =
+        |one: &DomainReading| one.domain.quality == Quality::Host && one.domain.meter == finding.name;
+    if seen.readings.iter().any(of_host) {
+        finding.detail.push_str(&format!("; {}", ScopeWatch::new(machine).scope()));
+        if finding.state == State::Ok {
+            finding.state = State::Warning;
+        }
+    }
 }
 
 fn names(list: &[&DomainReading]) -> String {
