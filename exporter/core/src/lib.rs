@@ -30,6 +30,7 @@ pub mod snapshot;
 pub mod sockets;
 pub mod split;
 pub mod standstill;
+pub mod text;
 pub mod units;
 pub mod usage;
 pub mod vitals;

@@ -5,6 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::text::clean;
+
 /// A workload as its cgroup path alone identifies it, before any name is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Workload {
@@ -103,7 +105,8 @@ impl Family {
 
 const FOLDED: &str = "_folded";
 
-/// The exported label set of a workload: the ledger's key. Equal keys add up.
+/// The exported label set of a workload: the ledger's key. Equal keys add up. Its values are clean: what they are made of may
+/// be anybody's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The family.
@@ -115,22 +118,22 @@ pub struct Key {
 impl Key {
     /// A container's key; `namespace` and `pod` are empty outside Kubernetes.
     pub fn container(namespace: &str, pod: &str, container: &str) -> Self {
-        Self { family: Family::Container, values: [namespace, pod, container].map(Arc::from).into() }
+        Self { family: Family::Container, values: [namespace, pod, container].map(clean).into() }
     }
 
     /// A job's key.
     pub fn job(scheduler: &str, id: &str) -> Self {
-        Self { family: Family::Job, values: [scheduler, id].map(Arc::from).into() }
+        Self { family: Family::Job, values: [scheduler, id].map(clean).into() }
     }
 
     /// A unit's key.
     pub fn unit(name: &str) -> Self {
-        Self { family: Family::Unit, values: [Arc::from(name)].into() }
+        Self { family: Family::Unit, values: [clean(name)].into() }
     }
 
     /// A virtual machine's key.
     pub fn vm(name: &str) -> Self {
-        Self { family: Family::Vm, values: [Arc::from(name)].into() }
+        Self { family: Family::Vm, values: [clean(name)].into() }
     }
 
     /// Where workloads beyond `--workload.max` go.
@@ -195,32 +198,32 @@ impl Workload {
         let mut info = Info::new();
         match self {
             Self::Container { id, runtime, pod } => {
-                info.push(("container_id", Arc::clone(id)));
+                info.push(("container_id", clean(id)));
                 info.push(("runtime", Arc::from(*runtime)));
                 if let Some(uid) = pod {
-                    info.push(("pod_uid", Arc::clone(uid)));
+                    info.push(("pod_uid", clean(uid)));
                 }
             }
             Self::NestedContainer { id, runtime, pod } => {
-                info.push(("container_id", Arc::clone(id)));
+                info.push(("container_id", clean(id)));
                 info.push(("runtime", Arc::from(*runtime)));
-                info.push(("pod_uid", Arc::clone(pod)));
+                info.push(("pod_uid", clean(pod)));
             }
             Self::UserContainer { user, id, runtime } => {
-                info.push(("container_id", Arc::clone(id)));
+                info.push(("container_id", clean(id)));
                 info.push(("runtime", Arc::from(*runtime)));
-                info.push(("user_id", Arc::clone(user)));
+                info.push(("user_id", clean(user)));
             }
             Self::Pod { uid, qos } => {
-                info.push(("pod_uid", Arc::clone(uid)));
+                info.push(("pod_uid", clean(uid)));
                 info.push(("qos", Arc::from(*qos)));
             }
             Self::Job { id, user, .. } => {
                 if let JobId::Sluid(sluid) = id {
-                    info.push(("sluid", Arc::clone(sluid)));
+                    info.push(("sluid", clean(sluid)));
                 }
                 if let Some(user) = user {
-                    info.push(("user_id", Arc::clone(user)));
+                    info.push(("user_id", clean(user)));
                 }
             }
             Self::Unit { .. } | Self::Vm { .. } => {}

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use noether_core::text::fit;
 use noether_core::workload::{Info, JobId, Key, Workload};
 
 use super::component::{components, of_process};
@@ -205,14 +206,9 @@ pub(super) fn id(value: &[u8]) -> Option<Arc<str>> {
 
 /// A name as it may be shown: not too long, without what cannot be seen or turns the rest around; `None` for none.
 fn tidy(value: &[u8]) -> Option<Arc<str>> {
-    let unfit = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-    };
     let text = String::from_utf8_lossy(value);
     // What C prints for none.
     let text = Some(text.trim()).filter(|text| !text.is_empty() && *text != "(null)")?;
-    let fit = |c: char| if unfit(c) { char::REPLACEMENT_CHARACTER } else { c };
     Some(text.chars().map(fit).take(LONGEST_NAME).collect::<String>().into())
 }
 
