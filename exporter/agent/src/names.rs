@@ -39,6 +39,11 @@ impl<const N: usize> Names for InTurn<'_, N> {
         answer
     }
 
+    /// None of them goes back, so that their sum changes with each.
+    fn generation(&self) -> u64 {
+        self.0.iter().flatten().fold(0, |sum, names| sum.wrapping_add(names.generation()))
+    }
+
     /// Those of the first who has any: so far one alone ever does.
     fn news(&self) -> &[(Key, Info)] {
         let each = self.0.iter().flatten().map(|names| names.news());

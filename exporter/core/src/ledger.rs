@@ -205,6 +205,33 @@ impl Ledger {
         id
     }
 
+    /// A living workload goes under other labels than before. What it used so far stays under the old ones, whose series ends
+    /// as any other, so that no counter falls; from now on it pays into the account of the new ones. That takes the place of the
+    /// old one, so it is not folded for want of room.
+    pub fn rename(
+        &mut self,
+        old: AccountId,
+        key: Key,
+        info: Info,
+        delegation: Option<Delegation>,
+    ) -> AccountId {
+        let new = self.admit_from(key, info, delegation);
+        if self.is_shown(old) && !self.is_shown(new) {
+            self.show(new);
+        }
+        let followers = self.redirect(old, new);
+        if let Some(account) = self.account(new) {
+            account.living += followers;
+        }
+        (0..=followers).for_each(|_| self.leave(old));
+        new
+    }
+
+    /// The labels of an account; of one that has none yet, or that pays into another, there are none.
+    pub fn key(&self, id: AccountId) -> Option<&Key> {
+        self.accounts.get(id.0 as usize)?.as_ref()?.key.as_deref()
+    }
+
     /// The info of the account with these labels, as it is known now; of nobody, where there is none.
     pub fn describe(&mut self, key: &Key, info: &Info) {
         if let Some(id) = self.by_key.get(key).copied()

@@ -20,6 +20,11 @@ pub trait Names: fmt::Debug {
     /// What is known of the workload.
     fn identify(&self, workload: &Workload) -> Identity;
 
+    /// A number that is another one whenever [`Names::identify`] may answer something else than before.
+    fn generation(&self) -> u64 {
+        0
+    }
+
     /// What came to be known since the last tick of workloads that are identified already: the whole of their info. The
     /// labels that they are charged under stay as they are.
     fn news(&self) -> &[(Key, Info)] {
@@ -37,10 +42,15 @@ impl Names for NoNames {
     }
 }
 
+/// How often it is asked at least for the names of those who go under their ids: a source may have to be asked to tell them.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
 /// The workloads that are charged.
 #[derive(Debug)]
 pub struct Roster {
     identity_timeout: Duration,
+    /// The generation of the names by which the workloads were last asked for, and when that was.
+    asked: (u64, Moment),
     /// By cgroup.
     members: Vec<Option<Member>>,
     /// Workloads whose cgroups are gone, until their last interval is charged.
@@ -52,10 +62,13 @@ pub struct Roster {
 struct Member {
     consumer: ConsumerId,
     workload: Arc<Workload>,
+    /// Whether it may yet get another name: see [`is_provisional`].
+    provisional: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Unnamed {
+    cgroup: CgroupId,
     account: AccountId,
     consumer: ConsumerId,
     workload: Arc<Workload>,
@@ -67,12 +80,14 @@ struct Unnamed {
 impl Roster {
     /// An empty one; after `identity_timeout` a workload goes under its ids.
     pub const fn new(identity_timeout: Duration) -> Self {
-        Self { identity_timeout, members: Vec::new(), ended: Vec::new(), unnamed: Vec::new() }
+        let asked = (0, Moment::from_boot(Duration::ZERO));
+        Self { identity_timeout, asked, members: Vec::new(), ended: Vec::new(), unnamed: Vec::new() }
     }
 
     /// Opens accounts for the workloads that are new in the sample, and asks again for the names that are missing.
     pub fn meet(&mut self, sample: &Sample<'_>, names: &dyn Names, usage: &mut Usage, ledger: &mut Ledger) {
         self.ask_again(sample.at, names, usage, ledger);
+        self.rename(sample, names, usage, ledger);
         for (key, info) in names.news() {
             ledger.describe(key, info);
         }
@@ -180,19 +195,30 @@ impl Roster {
         let identity = names.identify(workload);
         let unnamed = identity == Identity::NotYet;
         let delegation = self.delegation(sample.cgroups, cgroup, workload, usage);
-        let account = match labels(identity, workload) {
-            None => ledger.admit_unnamed(),
-            Some((key, info)) => ledger.admit_from(key, [info, above.clone()].concat(), delegation.clone()),
+        let (account, provisional) = match labels(identity, workload) {
+            None => (ledger.admit_unnamed(), false),
+            Some((key, info)) => {
+                let (provisional, info) = (is_provisional(workload, &key), [info, above.clone()].concat());
+                (ledger.admit_from(key, info, delegation.clone()), provisional)
+            }
         };
         let consumer = Consumer { account, sockets: cgroup.sockets, reserved: cgroup.reserved };
         let member = usage.begin(consumer, tie(workload));
         if unnamed {
             let workload = Arc::clone(workload);
             let since = sample.at;
-            self.unnamed.push(Unnamed { account, consumer: member, workload, above, delegation, since });
+            self.unnamed.push(Unnamed {
+                cgroup: id,
+                account,
+                consumer: member,
+                workload,
+                above,
+                delegation,
+                since,
+            });
         }
         if let Some(slot) = self.members.get_mut(id as usize) {
-            *slot = Some(Member { consumer: member, workload: Arc::clone(workload) });
+            *slot = Some(Member { consumer: member, workload: Arc::clone(workload), provisional });
         }
     }
 
@@ -217,7 +243,7 @@ impl Roster {
     }
 
     fn ask_again(&mut self, now: Moment, names: &dyn Names, usage: &mut Usage, ledger: &mut Ledger) {
-        let timeout = self.identity_timeout;
+        let (timeout, members) = (self.identity_timeout, &mut self.members);
         // The numbers of accounts that were named in this round, before and after.
         let mut named = BTreeMap::new();
         self.unnamed.retain(|one| {
@@ -226,6 +252,10 @@ impl Roster {
                 identity => identity,
             };
             let Some((key, info)) = labels(identity, &one.workload) else { return true };
+            let member = members.get_mut(one.cgroup as usize).and_then(Option::as_mut);
+            if let Some(member) = member.filter(|member| member.consumer == one.consumer) {
+                member.provisional = is_provisional(&one.workload, &key);
+            }
             let info = [info, one.above.clone()].concat();
             let account = ledger.name(one.account, key, info, renumbered(one.delegation.as_ref(), &named));
             named.insert(one.account, account);
@@ -236,6 +266,41 @@ impl Roster {
         });
         for one in &mut self.unnamed {
             one.delegation = renumbered(one.delegation.as_ref(), &named);
+        }
+    }
+
+    /// Gives those who go under their ids the names that have come since: after the time in which they were waited for, after a
+    /// source was found that was not there, or because what was taken for a pod's sandbox is a container.
+    fn rename(&mut self, sample: &Sample<'_>, names: &dyn Names, usage: &mut Usage, ledger: &mut Ledger) {
+        let (generation, asked) = self.asked;
+        if names.generation() == generation && sample.at.since(asked) < ASK_AGAIN {
+            return;
+        }
+        self.asked = (names.generation(), sample.at);
+        let mut renamed = BTreeMap::new();
+        for (id, cgroup) in sample.cgroups.iter().enumerate() {
+            // Whoever is gone by now has come to its end under the name that it had.
+            let Some(Some(member)) = self.members.get(id) else { continue };
+            if !member.provisional || cgroup.birth != Birth::Earlier || !cgroup.present {
+                continue;
+            }
+            let Identity::Known(key, info) = names.identify(&member.workload) else { continue };
+            let provisional = is_provisional(&member.workload, &key);
+            let delegation = self.delegation(sample.cgroups, cgroup, &member.workload, usage);
+            if let Some(consumer) = usage.consumer(member.consumer)
+                && ledger.key(consumer.account).is_some_and(|before| *before != key)
+            {
+                let info = [info, enclosing_job(sample.cgroups, cgroup)].concat();
+                let account = ledger.rename(consumer.account, key, info, delegation);
+                renamed.insert(consumer.account, account);
+                consumer.account = account;
+            }
+            if let Some(Some(member)) = self.members.get_mut(id) {
+                member.provisional = provisional;
+            }
+        }
+        for one in self.unnamed.iter_mut().filter(|_| !renamed.is_empty()) {
+            one.delegation = renumbered(one.delegation.as_ref(), &renamed);
         }
     }
 }
@@ -253,6 +318,20 @@ fn labels(identity: Identity, workload: &Workload) -> Option<(Key, Info)> {
         Identity::Known(key, info) => Some((key, info)),
         Identity::Never => Some((workload.key_by_id(), workload.info_by_id())),
         Identity::NotYet => None,
+    }
+}
+
+/// Whether these labels of the workload may yet turn out to be others: its ids, for want of a name; or its pod's own, which a
+/// container has only by exclusion. Names of units, virtual machines and users' containers are in their paths.
+fn is_provisional(workload: &Workload, key: &Key) -> bool {
+    match workload {
+        Workload::Container { .. } => {
+            key.values.last().is_some_and(|container| &**container == "POD") || *key == workload.key_by_id()
+        }
+        Workload::Pod { .. } | Workload::NestedContainer { .. } | Workload::Job { .. } => {
+            *key == workload.key_by_id()
+        }
+        Workload::UserContainer { .. } | Workload::Unit { .. } | Workload::Vm { .. } => false,
     }
 }
 

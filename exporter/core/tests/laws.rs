@@ -613,6 +613,99 @@ fn energy_waits_for_its_name_and_is_not_dropped_with_the_workload() {
     assert_eq!(bench.pending(Component::Cpu), 0.0);
 }
 
+/// Names of containers, which come late and change: by the container's id.
+#[derive(Debug, Default)]
+struct Late {
+    generation: u64,
+    names: BTreeMap<String, Key>,
+    /// Whether others are waited for.
+    waited_for: bool,
+}
+
+impl Late {
+    fn name(&mut self, id: &str, key: Key) {
+        self.names.insert(id.into(), key);
+        self.generation += 1;
+    }
+}
+
+impl Names for Late {
+    fn identify(&self, workload: &Workload) -> Identity {
+        let Workload::Container { id, .. } = workload else { return Identity::Never };
+        match self.names.get(&**id) {
+            Some(key) => Identity::Known(key.clone(), vec![]),
+            None if self.waited_for => Identity::NotYet,
+            None => Identity::Never,
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+fn container(id: &str) -> Cgroup {
+    let workload = Workload::Container { id: id.into(), runtime: "containerd", pod: Some("uid".into()) };
+    Cgroup { workload: Some(Arc::new(workload)), ..unit("") }
+}
+
+/// A name that comes after its time: the series under the ids ends as any other, a new one begins at 0.
+#[test]
+fn a_name_that_comes_late_begins_a_series_of_its_own() {
+    let mut policy = policy();
+    policy.terms.max = 2;
+    let mut bench = Bench::new(&policy, 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    let mut names = Late { waited_for: true, ..Late::default() };
+    bench.cgroups = vec![container("aa"), container("bb")];
+    let burn = |bench: &mut Bench, names: &Late| {
+        for id in 0..2 {
+            bench.run(id, 500);
+            bench.busy(0, 500);
+            bench.add(0, 10.0);
+        }
+        bench.tick_with(1.0, names);
+    };
+    (0..70).for_each(|_| burn(&mut bench, &names));
+    let cpu = Component::Cpu;
+    let before = bench.joules("aa", cpu);
+    assert_eq!((before, bench.joules("bb", cpu), bench.pending(cpu)), (690.0, 690.0, 0.0));
+    names.name("aa", Key::container("shop", "web", "app"));
+    burn(&mut bench, &names);
+    assert_eq!((bench.joules("aa", cpu), bench.joules("app", cpu), bench.pending(cpu)), (before, 0.0, 10.0));
+    burn(&mut bench, &names);
+    assert_eq!((bench.joules("aa", cpu), bench.joules("app", cpu), bench.pending(cpu)), (before, 20.0, 0.0));
+    assert_eq!(bench.snapshot.folded, 0, "the new series takes the place of the old one");
+    (0..310).for_each(|_| burn(&mut bench, &names));
+    assert!(bench.snapshot.rows.iter().all(|row| &*row.key.values[2] != "aa"), "it has ended");
+    assert_eq!(bench.snapshot.components[0].retired.joules(), before);
+    assert_eq!((bench.joules("app", cpu), bench.joules("bb", cpu)), (3120.0, 3810.0));
+}
+
+/// What was taken for a pod's sandbox is a container.
+#[test]
+fn a_container_that_was_taken_for_the_sandbox_gets_its_own_name() {
+    let mut bench = Bench::new(&policy(), 1);
+    bench.counter("rapl", "package-0", Component::Cpu, Role::Part, 0, 0);
+    bench.cgroups = vec![container("aa")];
+    let mut names = Late::default();
+    names.name("aa", Key::container("shop", "web", "POD"));
+    for name in ["POD", "app", "other"] {
+        names.name("aa", Key::container("shop", "web", name));
+        for _ in 0..3 {
+            bench.run(0, 500);
+            bench.busy(0, 500);
+            bench.tick_with(1.0, &names);
+            bench.add(0, 10.0);
+        }
+    }
+    let cpu = Component::Cpu;
+    assert_eq!(
+        (bench.joules("POD", cpu), bench.joules("app", cpu), bench.joules("other", cpu)),
+        (20.0, 60.0, 0.0)
+    );
+}
+
 /// News of a test.
 #[derive(Debug)]
 struct News(Vec<(Key, Info)>);
@@ -854,6 +947,10 @@ fn turn() -> impl Strategy<Value = Turn> {
 
 impl Turn {
     fn play(&self, bench: &mut Bench) {
+        self.play_with(bench, &NoNames, |id| unit(NAMES[id]));
+    }
+
+    fn play_with(&self, bench: &mut Bench, names: &dyn Names, new: impl Fn(usize) -> Cgroup) {
         for place in 0..4 {
             let raw = match bench.domains[place].1 {
                 Ok(Reading::Counter { total, .. }) => total.microjoules(),
@@ -864,22 +961,21 @@ impl Turn {
                 _ => Ok(counted(raw.wrapping_add(self.gains[place]) % RANGE)),
             };
         }
-        for (id, name) in NAMES.into_iter().enumerate() {
+        for id in 0..NAMES.len() {
             bench.run(id, self.runs[id]);
             bench.busy(id % 2, self.runs[id]);
             bench.cgroups[id].memory = Some(self.runs[id] << 20);
             if !bench.cgroups[id].present && self.fates[id] < 200 {
                 // Some stay away for so long that their series retire.
             } else if !bench.cgroups[id].present {
-                let unit = unit(name);
-                bench.cgroups[id] = Cgroup { birth: Birth::Now, gone: self.fates[id] > 250, ..unit };
+                bench.cgroups[id] = Cgroup { birth: Birth::Now, gone: self.fates[id] > 250, ..new(id) };
             } else if self.fates[id] < 40 {
                 bench.cgroups[id].gone = true;
                 bench.cgroups[id].cpu = None;
             }
         }
         bench.fetched = self.fetched;
-        bench.tick(self.milliseconds as f64 / 1e3);
+        bench.tick_with(self.milliseconds as f64 / 1e3, names);
     }
 }
 
@@ -926,6 +1022,28 @@ proptest! {
         let mut last = BTreeMap::new();
         for turn in turns {
             turn.play(&mut bench);
+            let now = energies(&bench.snapshot);
+            for (name, value) in &now {
+                prop_assert!(last.get(name).is_none_or(|before| before <= value), "{name} fell");
+            }
+            last = now;
+        }
+    }
+
+    /// The same where names come at any time, change, and are those of others too.
+    #[test]
+    fn nothing_is_lost_however_late_names_come(
+        turns in prop::collection::vec((turn(), prop::option::of((0..6_usize, 0..4_usize)), any::<bool>()), 1..80),
+    ) {
+        let mut bench = crowd(Granularity::FINEST, 20);
+        bench.cgroups = (0..6).map(|id| container(&format!("c{id}"))).collect();
+        let (mut names, mut last) = (Late::default(), BTreeMap::new());
+        for (turn, told, waited_for) in turns {
+            if let Some((id, name)) = told {
+                names.name(&format!("c{id}"), Key::container("ns", "pod", ["POD", "a", "b", "c"][name]));
+            }
+            names.waited_for = waited_for;
+            turn.play_with(&mut bench, &names, |id| container(&format!("c{id}")));
             let now = energies(&bench.snapshot);
             for (name, value) in &now {
                 prop_assert!(last.get(name).is_none_or(|before| before <= value), "{name} fell");

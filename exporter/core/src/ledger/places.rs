@@ -100,8 +100,13 @@ impl Ledger {
         self.show(id);
     }
 
-    /// The account has another number now: those that pay into it follow.
-    pub(super) fn redirect(&mut self, from: AccountId, to: AccountId) {
+    /// Whether the account has a series.
+    pub(super) fn is_shown(&self, id: AccountId) -> bool {
+        matches!(self.accounts.get(id.0 as usize), Some(Some(Account { place: Place::Shown, .. })))
+    }
+
+    /// Those that pay into an account pay into another one from now on. How many they are.
+    pub(super) fn redirect(&mut self, from: AccountId, to: AccountId) -> u32 {
         let mut moved = 0;
         for account in self.accounts.iter_mut().flatten().filter(|one| one.place == Place::Folded(from)) {
             account.place = Place::Folded(to);
@@ -112,6 +117,7 @@ impl Ledger {
             rest.into_iter().filter(|rest| **rest == from).for_each(|rest| *rest = to);
         }
         debug_assert!(moved == 0 || self.accounts.get(to.0 as usize).is_some_and(Option::is_some));
+        moved
     }
 
     fn find(&self, fits: impl Fn(&Account) -> bool) -> Vec<AccountId> {
@@ -133,7 +139,7 @@ impl Ledger {
         self.delegation(id).and_then(|one| self.trees.get(&one.tree)).is_none_or(|shown| *shown < most)
     }
 
-    fn show(&mut self, id: AccountId) {
+    pub(super) fn show(&mut self, id: AccountId) {
         if let Some(account) = self.account(id) {
             debug_assert!(account.place == Place::Waiting, "an account is shown once");
             account.place = Place::Shown;

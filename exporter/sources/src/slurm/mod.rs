@@ -45,6 +45,8 @@ pub struct Jobs {
     cases: BTreeMap<CgroupId, Case>,
     known: BTreeMap<Arc<Workload>, Known>,
     news: Vec<(Key, Info)>,
+    /// How often anything became known.
+    generation: u64,
 }
 
 /// A cgroup of a job, and when it is asked about next.
@@ -67,6 +69,7 @@ impl Jobs {
             cases: BTreeMap::new(),
             known: BTreeMap::new(),
             news: Vec::new(),
+            generation: 0,
         }
     }
 
@@ -122,6 +125,7 @@ impl Jobs {
         if self.known.get(workload) == Some(&known) {
             return;
         }
+        self.generation += 1;
         // It may have gone under its SLUID by now.
         let keys: BTreeSet<_> = known.key().into_iter().chain([workload.key_by_id()]).collect();
         let info = known.info(workload);
@@ -160,6 +164,10 @@ impl Names for Jobs {
             None if !is_job(workload) || has_number(workload) => Identity::Never,
             None => Identity::NotYet,
         }
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn news(&self) -> &[(Key, Info)] {
@@ -208,8 +216,14 @@ mod tests {
     impl Watch {
         fn new(fixture: &Fixture, workloads: &[&Workload]) -> Self {
             let records = fixture.records.clone();
-            let jobs =
-                Jobs { records, clerk: None, cases: BTreeMap::new(), known: BTreeMap::new(), news: vec![] };
+            let jobs = Jobs {
+                records,
+                clerk: None,
+                cases: BTreeMap::new(),
+                known: BTreeMap::new(),
+                news: vec![],
+                generation: 0,
+            };
             let cgroups = workloads.iter().map(|workload| cgroup(workload)).collect();
             Self { jobs, cgroups, now: Moment::from_boot(Duration::from_secs(1000)) }
         }
