@@ -3,6 +3,8 @@
 //! <https://docs.kernel.org/admin-guide/cgroup-v2.html#processes>,
 //! <https://man7.org/linux/man-pages/man7/cgroups.7.html> (`/proc/PID/cgroup`)
 
+mod ancestors;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -11,12 +13,13 @@ use std::sync::Arc;
 use noether_core::workload::Workload;
 
 use crate::{Machine, pattern};
+use ancestors::Ancestors;
 
 /// The owners of the processes that a source named lately.
 #[derive(Debug)]
 pub struct Owners {
     procfs: PathBuf,
-    cgroupfs: PathBuf,
+    ancestors: Ancestors,
     known: BTreeMap<u32, Option<Arc<Workload>>>,
     /// Those that were named since the last [`Owners::forget`].
     named: BTreeMap<u32, Option<Arc<Workload>>>,
@@ -25,8 +28,8 @@ pub struct Owners {
 impl Owners {
     /// Nobody is known yet.
     pub fn new(machine: &Machine) -> Self {
-        let (procfs, cgroupfs) = (machine.procfs.clone(), machine.cgroupfs.clone());
-        Self { procfs, cgroupfs, known: BTreeMap::new(), named: BTreeMap::new() }
+        let (procfs, ancestors) = (machine.procfs.clone(), Ancestors::new(machine.cgroupfs.clone()));
+        Self { procfs, ancestors, known: BTreeMap::new(), named: BTreeMap::new() }
     }
 
     /// The workload of a process; of one that has ended meanwhile, the one that was known. Asked for the same process
@@ -50,20 +53,15 @@ impl Owners {
     }
 
     /// Keeps the same workload where nothing has changed, so that not every look makes a new one.
-    fn known_or_new(&self, pid: u32, content: &str) -> Option<Arc<Workload>> {
-        let owner = owner(content, |path| self.is_folder(path))?;
+    fn known_or_new(&mut self, pid: u32, content: &str) -> Option<Arc<Workload>> {
+        let owner = owner(content, |path| self.ancestors.whole(path))?;
         let known = self.known.get(&pid).cloned().flatten();
         known.filter(|known| **known == owner).or_else(|| Some(Arc::new(owner)))
     }
-
-    fn is_folder(&self, path: &str) -> bool {
-        let hierarchies = ["", "cpuacct", "cpu,cpuacct", "unified", "systemd"];
-        hierarchies.iter().any(|hierarchy| self.cgroupfs.join(hierarchy).join(path).is_dir())
-    }
 }
 
-/// The workload that a `/proc/PID/cgroup` tells of. `is_folder` tells whether there is such a cgroup.
-fn owner(content: &str, is_folder: impl Fn(&str) -> bool) -> Option<Workload> {
+/// The workload that a `/proc/PID/cgroup` tells of. `whole` makes a path one from the root of its hierarchy.
+fn owner(content: &str, mut whole: impl FnMut(&str) -> Option<String>) -> Option<Workload> {
     let lines = || {
         content.lines().filter_map(|line| {
             let (_, rest) = line.split_once(':')?;
@@ -73,41 +71,8 @@ fn owner(content: &str, is_folder: impl Fn(&str) -> bool) -> Option<Workload> {
     // As the cgroup source does: CPU time comes from v1 where both hierarchies have a folder.
     let accounted = lines().filter(|(controllers, _)| controllers.split(',').any(|one| one == "cpuacct"));
     let unified = lines().filter(|(controllers, _)| controllers.is_empty());
-    accounted.chain(unified).chain(lines()).find_map(|(_, path)| enclosing(path, &is_folder))
+    accounted.chain(unified).chain(lines()).find_map(|(_, path)| pattern::nearest(&whole(path)?))
 }
-
-/// The workload of the path or of its nearest ancestor that is one.
-fn enclosing(path: &str, is_folder: impl Fn(&str) -> bool) -> Option<Workload> {
-    pattern::nearest(&whole(path, is_folder)?)
-}
-
-/// The parents that a path may have lost.
-const PARENTS: [&str; 9] = [
-    "",
-    "kubepods.slice/",
-    "kubepods.slice/kubepods-burstable.slice/",
-    "kubepods.slice/kubepods-besteffort.slice/",
-    "kubepods/",
-    "kubepods/burstable/",
-    "kubepods/besteffort/",
-    "system.slice/",
-    "machine.slice/",
-];
-
-/// The path from the root. Seen from a cgroup namespace of one's own, others' paths begin with `/..` and lack what both
-/// have in common; the cgroup tree tells which parents fit.
-/// <https://man7.org/linux/man-pages/man7/cgroup_namespaces.7.html>
-fn whole(path: &str, is_folder: impl Fn(&str) -> bool) -> Option<String> {
-    let mut rest = path.trim_start_matches('/');
-    if !rest.starts_with("..") {
-        return Some(rest.to_owned());
-    }
-    while let Some(inner) = rest.strip_prefix("..") {
-        rest = inner.trim_start_matches('/');
-    }
-    PARENTS.iter().map(|parent| format!("{parent}{rest}")).find(|path| is_folder(path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,8 +81,8 @@ mod tests {
     const ID: &str = "aaefb9d8feed2d453b543f6d928cede7a4dbefa6a0ae7c9b990dd234c56e93b9";
     const UID: &str = "2fc932ce-fdcc-454b-97bd-aadfdeb4c340";
 
-    fn nowhere(_: &str) -> bool {
-        false
+    fn nowhere(path: &str) -> Option<String> {
+        (!path.starts_with("/..")).then(|| path.trim_start_matches('/').to_owned())
     }
 
     fn container(found: Option<Workload>) -> bool {
@@ -140,14 +105,26 @@ mod tests {
 
     #[test]
     fn a_path_from_another_namespace_finds_its_parents() {
-        let there = format!("kubepods/burstable/pod{UID}/{ID}");
-        assert!(container(owner(&format!("0::/../../../burstable/pod{UID}/{ID}\n"), |path| path == there)));
-        assert!(!container(owner(&format!("0::/../../burstable/pod{UID}/{ID}\n"), nowhere)));
-        assert!(container(owner(&format!("0::/../../../pod{UID}/{ID}\n"), |path| path == there)));
-        assert!(container(owner(
-            &format!("0::/../../../../kubepods/burstable/pod{UID}/{ID}\n"),
-            |path| path == there
-        )));
+        let root = tempfile::tempdir().unwrap();
+        let cgroupfs = root.path().join("cgroup");
+        let pod = format!("burstable/pod{UID}/{ID}");
+        let kind = format!(
+            "kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod{}.slice/cri-containerd-{ID}.scope",
+            UID.replace('-', "_")
+        );
+        for there in [format!("kubepods/{pod}"), format!("kubelet.slice/kubelet-kubepods.slice/{kind}")] {
+            fs::create_dir_all(cgroupfs.join(there)).unwrap();
+        }
+        fs::write(cgroupfs.join("cgroup.controllers"), "cpu").unwrap();
+        let mut ancestors = Ancestors::new(cgroupfs.clone());
+        let mut of = |content: String| owner(&content, |path| ancestors.whole(path));
+        assert!(container(of(format!("0::/../../../{pod}\n"))));
+        assert!(container(of(format!("0::/../../../../kubepods/{pod}\n"))));
+        assert!(!container(of(format!("0::/../../other/pod{UID}/{ID}\n"))));
+        let mut ancestors = Ancestors::new(cgroupfs);
+        let found = owner(&format!("0::/../../../{kind}\n"), |path| ancestors.whole(path));
+        let Some(Workload::Container { pod, .. }) = &found else { panic!("{found:?}") };
+        assert!(container(found.clone()) && pod.as_deref() == Some(UID));
     }
 
     #[test]
@@ -158,7 +135,7 @@ mod tests {
         fs::write(folder.join("cgroup"), format!("0::/docker/{ID}\n")).unwrap();
         let mut owners = Owners {
             procfs: procfs.path().into(),
-            cgroupfs: procfs.path().into(),
+            ancestors: Ancestors::new(procfs.path().into()),
             known: BTreeMap::new(),
             named: BTreeMap::new(),
         };
@@ -176,7 +153,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_content_is_read(content in "([0-9]{0,2}:?[a-z,=]{0,9}:?[/.a-z0-9-]{0,30}\n){0,5}", there in any::<bool>()) {
-            owner(&content, |_| there);
+            owner(&content, |path| there.then(|| path.to_owned()));
         }
     }
 }
