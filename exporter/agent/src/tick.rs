@@ -13,8 +13,8 @@ use noether_core::snapshot::Generation;
 use noether_core::vitals::{Histogram, SourceRow};
 use noether_sources::cgroup::{CgroupTree, Options, UNCOUNTED_REMEDY, uncounted_text};
 use noether_sources::holder::Holders;
-use noether_sources::kubernetes::Kubernetes;
 use noether_sources::kubernetes::pod_resources::PodResources;
+use noether_sources::kubernetes::{Assignments, Kubernetes};
 use noether_sources::meminfo::Meminfo;
 use noether_sources::scope::ScopeWatch;
 use noether_sources::slurm::Jobs;
@@ -199,8 +199,11 @@ impl Crank {
         let names = InTurn([Some(&self.jobs as &dyn Names), kubernetes]);
         let gpus = !self.meters.looks.is_empty();
         if let Some(pod_resources) = &self.pod_resources {
-            hold(&mut self.holders, pod_resources, gpus, &names, at);
+            let assignments = self.kubernetes.as_ref().map(Kubernetes::assignments).unwrap_or_default();
+            hold(&mut self.holders, pod_resources, &assignments, gpus, &names, at);
         }
+        self.holders.see(&self.meters.looks);
+        self.holders.complaints().iter().for_each(|complaint| tracing::warn!("{complaint}"));
         let sample = Sample {
             at,
             domains: &self.meters.readings,
@@ -367,14 +370,21 @@ fn warn_of_uncounted_jobs(once: &mut Once, tree: Option<&CgroupTree>, now: Momen
 }
 
 /// Takes over what the kubelet tells of holders; it is asked where there are GPUs, and when a container has come.
-fn hold(holders: &mut Holders, pod_resources: &PodResources, gpus: bool, names: &dyn Names, at: Moment) {
+fn hold(
+    holders: &mut Holders,
+    pod_resources: &PodResources,
+    assignments: &Arc<Assignments>,
+    gpus: bool,
+    names: &dyn Names,
+    at: Moment,
+) {
     if gpus {
         pod_resources.want();
     }
     if holders.news() {
         pod_resources.ring();
     }
-    holders.join(&pod_resources.grants(), names, at);
+    holders.join(&pod_resources.grants(), assignments, names, at);
 }
 
 /// When the tick after the one that was `due` is due, and how many are left out for that: one that is over by `now` is.

@@ -1,8 +1,10 @@
 //! The command `doctor`: what was found, what not, why, and what mends it.
 
 mod devices;
+mod lists;
 mod meters;
 mod notes;
+mod pods;
 mod running;
 
 use std::collections::BTreeMap;
@@ -13,7 +15,6 @@ use std::thread;
 use noether_core::granularity::Granularity;
 use noether_core::workload::{Family, Workload};
 use noether_sources::cgroup::{CgroupTree, Options, UNCOUNTED_REMEDY, uncounted_text};
-use noether_sources::kubernetes::Kubernetes;
 use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::meminfo::Meminfo;
 use noether_sources::stat::{CpuTimes, Stat};
@@ -72,8 +73,9 @@ pub fn run(settings: &Settings) -> ExitCode {
     findings.extend(processors(&machine));
     findings.push(memory(&machine));
     findings.push(cgroups(&machine, settings));
-    findings.extend(pods(settings));
+    findings.extend(pods::findings(&machine, settings));
     findings.push(holders(settings));
+    findings.extend(lists::finding(&machine));
     findings.push(privileges());
     findings.extend(given_up(begun));
     findings.push(granularity(settings.granularity));
@@ -169,52 +171,6 @@ fn cgroups(machine: &Machine, settings: &Settings) -> Finding {
     }
     let mend = (!mends.is_empty()).then(|| mends.join("; "));
     Finding { kind: "usage", name: "cgroup".into(), state, detail, mend }
-}
-
-/// Who tells the names of pods. A source that does not answer is no fault where a better one does.
-fn pods(settings: &Settings) -> Vec<Finding> {
-    let options = names::options(settings);
-    let finding = |state, detail, mend: Option<&str>| Finding {
-        kind: "names",
-        name: "kubernetes".into(),
-        state,
-        detail,
-        mend: mend.map(str::to_owned),
-    };
-    let runtime = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return vec![finding(State::Failed, error.to_string(), None)],
-    };
-    let told = runtime.block_on(Kubernetes::probe(&options));
-    if told.is_empty() {
-        let detail = match options.choice {
-            NameSource::Off => "switched off by --kubernetes=off: pods go under their ids".to_owned(),
-            _ => format!(
-                "nothing at {} and {}: pods, if there are any, go under their ids",
-                options.pods_api_socket.display(),
-                options.token_file.display()
-            ),
-        };
-        return vec![finding(State::Absent, detail, None)];
-    }
-    let mut answered = false;
-    let findings = told.into_iter().map(|(choice, source, answer)| match answer {
-        Ok(0) if choice == NameSource::Api => {
-            let detail = format!("{source} knows no pod on a node called {}", options.node);
-            finding(State::Warning, detail, Some("pass the node's name as the cluster knows it: --node.name"))
-        }
-        Ok(pods) => {
-            answered = true;
-            finding(State::Ok, format!("{source} tells the names of {pods} pods"), None)
-        }
-        Err(why) if answered => finding(State::Absent, format!("{source}: {why}"), None),
-        Err(why) => finding(
-            State::Warning,
-            format!("{source}: {why}"),
-            Some("docs/kubernetes-names.md says what each source needs"),
-        ),
-    });
-    findings.collect()
 }
 
 /// Who tells which container holds which GPU, besides Slurm, device cgroups and environments.

@@ -3,6 +3,7 @@
 mod claims;
 mod engines;
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -135,10 +136,12 @@ pub enum Authority {
     DeviceCgroup,
     /// What a container's environment asks its runtime for.
     Environment,
+    /// The kubelet, of a pod that only keeps a device for others, which share it.
+    Reservation,
 }
 
 /// How schedulers and runtimes name devices.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     /// Every device.
     All,
@@ -157,7 +160,8 @@ pub enum Name {
     Pci(Arc<str>),
     /// By the name of its folder, as `card1`.
     Card(Arc<str>),
-    /// All instances of the device with this number whose profile begins so, without its dots: `1g` or `1g5gb`.
+    /// All instances of the device with this number whose profile is so, without its dots: `1g5gb`, or `1g` whatever the
+    /// memory; with `-me` behind it where the instance has the media engines (`1g.5gb+me`).
     Profile(u32, Arc<str>),
 }
 
@@ -166,7 +170,7 @@ const RENDER_NODES: u32 = 128;
 
 impl Name {
     /// Whether it names this instance of the look's device, or the device itself.
-    fn covers(&self, look: &Look, place: usize, instance: &Instance) -> bool {
+    pub(crate) fn covers(&self, look: &Look, place: usize, instance: &Instance) -> bool {
         let device = &look.device;
         match self {
             Self::All => true,
@@ -325,6 +329,22 @@ impl Look {
         self.instances.iter().enumerate().map(of).collect()
     }
 
+    /// Whether the name is that of the device, or of one of its instances.
+    pub fn is_named(&self, name: &Name) -> bool {
+        self.instances.iter().enumerate().any(|(place, instance)| name.covers(self, place, instance))
+    }
+
+    /// Whether the device is the same as at another look, cut into the same instances: then the same names fit it.
+    pub fn is_cut_as(&self, other: &Self) -> bool {
+        let parts = |look: &'_ Self| {
+            look.instances
+                .iter()
+                .map(|one| (Arc::clone(&one.uuid), Arc::clone(&one.profile)))
+                .collect::<Vec<_>>()
+        };
+        self.device == other.device && self.slices == other.slices && parts(self) == parts(other)
+    }
+
     /// How busy the device was, 0 to 1, where it is known. An instance without a process is idle.
     pub fn utilisation(&self) -> Option<f64> {
         let of_instances = || {
@@ -385,10 +405,15 @@ impl Look {
 }
 
 impl Instance {
-    /// Whether its profile begins so, dots left out.
+    /// Whether its profile is so, spelled as in the name of a claim: dots left out, `-` for any other sign. What stands
+    /// behind the first `-` (`+me`, `+gfx`) makes another profile, so it has to be the same.
     fn is_of(&self, profile: &str) -> bool {
-        let mut own = self.profile.chars().filter(|letter| *letter != '.');
-        !self.profile.is_empty() && profile.chars().all(|letter| own.next() == Some(letter))
+        let spelled =
+            |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+        let own: String = self.profile.chars().filter(|letter| *letter != '.').map(spelled).collect();
+        let (own, own_extras) = own.split_once('-').unwrap_or((&own, ""));
+        let (slices, extras) = profile.split_once('-').unwrap_or((profile, ""));
+        !slices.is_empty() && own.starts_with(slices) && own_extras == extras
     }
 
     /// Splits `whole` among those who used the instance; tells by what.

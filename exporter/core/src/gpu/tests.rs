@@ -247,12 +247,24 @@ fn a_device_goes_by_many_names() {
     );
     let both = parts(&[("a", 143), ("a", 143), ("-", 286), ("-", 429)]);
     assert_eq!(of(&cut, Name::Profile(4, "1g".into())), both);
+    // An instance with the media engines is of another profile than one without.
+    let cut = look(
+        7,
+        vec![named(1, "1g.10gb"), named(1, "1g.10gb+me"), named(2, "2g.20gb"), named(1, "1g.10gb+gfx")],
+    );
+    for (profile, place) in [("1g10gb", 0), ("1g10gb-me", 1), ("1g", 0), ("1g-me", 1), ("1g10gb-gfx", 3)] {
+        let held = cut.instances.iter().enumerate();
+        let held: Vec<_> =
+            held.filter(|(at, one)| Name::Profile(4, profile.into()).covers(&cut, *at, one)).collect();
+        assert_eq!(held.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [place], "{profile}");
+    }
     let mut card = whole;
     card.device = Arc::new(Device { minor: None, index: 2, ..(*card.device).clone() });
     for (number, expected) in [(2, "a"), (130, "a"), (4, "-"), (0, "-"), (128, "-")] {
         assert_eq!(of(&card, Name::File(number)), parts(&[(expected, 1000)]), "{number}");
     }
     // Its file is open to whoever has any of its instances.
+    assert!(cut.is_named(&Name::Profile(4, "1g-me".into())) && !cut.is_named(&Name::Profile(4, "3g".into())));
     assert!(of(&cut, Name::Minor(4)).iter().all(|(name, _)| name == "-"));
 }
 

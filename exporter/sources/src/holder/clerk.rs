@@ -8,7 +8,9 @@ use noether_core::gpu::{Authority, Name};
 use noether_core::sample::CgroupId;
 use noether_core::workload::Workload;
 
+use super::environment::Said;
 use super::{device_list, environment};
+use crate::Machine;
 use crate::file::beginning;
 
 /// So many processes of a workload are asked at a time.
@@ -41,6 +43,15 @@ pub(super) struct Answer {
 pub(super) struct Found {
     pub(super) devices: Vec<(Name, Authority)>,
     pub(super) complete: bool,
+    /// The variable whose list was too long to be read to its end.
+    pub(super) too_long: Option<&'static str>,
+}
+
+impl Found {
+    fn said(Said { devices, too_long }: Said, by: Authority) -> Self {
+        let devices = devices.into_iter().map(|device| (device, by)).collect();
+        Self { devices, complete: true, too_long }
+    }
 }
 
 /// Where it is looked.
@@ -52,36 +63,37 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Those of a machine.
+    pub(super) fn new(machine: &Machine) -> Self {
+        Self { procfs: machine.procfs.clone(), devices: machine.cgroupfs.join("devices") }
+    }
+
     /// What a workload holds: for Slurm, what that gave it; else what the kernel lets it open; else what it asked for.
     pub(super) fn look_up(&self, workload: &Workload, path: &Path, pids: &[u32]) -> Found {
-        let by = |authority| move |device: Name| (device, authority);
         let is_job = matches!(workload, Workload::Job { .. });
         let said = || self.environment(workload, pids);
-        if let Some(names) = if is_job { said() } else { None } {
-            return Found { devices: names.into_iter().map(by(Authority::Slurm)).collect(), complete: true };
+        if let Some(said) = if is_job { said() } else { None } {
+            return Found::said(said, Authority::Slurm);
         }
         if let Some(names) = self.device_list(path) {
             // A runtime may allow devices a moment after it has made the cgroup.
             let complete = !names.is_empty();
-            let mut devices: Vec<_> = names.into_iter().map(by(Authority::DeviceCgroup)).collect();
             // All instances of a device have its file; only the environment tells which of them are meant.
-            let of_instance = |name: &Name| match name {
+            let mut instances = if is_job || !complete { None } else { said() }.unwrap_or_default();
+            instances.devices.retain(|name| match name {
                 Name::Instance(..) => true,
                 Name::Uuid(id) => id.starts_with("MIG-"),
                 _ => false,
-            };
-            let instances = if is_job || !complete { None } else { said() };
-            let instances = instances.into_iter().flatten().filter(of_instance);
-            devices.extend(instances.map(by(Authority::Environment)));
-            return Found { devices, complete };
+            });
+            let mut found = Found::said(instances, Authority::Environment);
+            found.devices.splice(0..0, names.into_iter().map(|name| (name, Authority::DeviceCgroup)));
+            return Found { complete, ..found };
         }
         let names = if is_job { None } else { said() };
-        let complete = names.is_some();
-        let devices = names.into_iter().flatten().map(by(Authority::Environment)).collect();
-        Found { devices, complete }
+        names.map(|names| Found::said(names, Authority::Environment)).unwrap_or_default()
     }
 
-    fn environment(&self, workload: &Workload, pids: &[u32]) -> Option<Vec<Name>> {
+    fn environment(&self, workload: &Workload, pids: &[u32]) -> Option<Said> {
         let environ = |pid: &u32| beginning(&self.procfs.join(pid.to_string()).join("environ"), LONGEST);
         let contents = pids.iter().take(MOST_PROCESSES).filter_map(environ);
         contents.into_iter().find_map(|content| environment::held(workload, &content))
@@ -135,7 +147,8 @@ mod tests {
         }
 
         fn found(&self, workload: &Workload) -> (Vec<(Name, Authority)>, bool) {
-            let Found { devices, complete } = self.records.look_up(workload, Path::new("docker/c"), &[7, 8]);
+            let Found { devices, complete, .. } =
+                self.records.look_up(workload, Path::new("docker/c"), &[7, 8]);
             (devices, complete)
         }
     }
@@ -160,8 +173,8 @@ mod tests {
         fixture.environment(8, "NVIDIA_VISIBLE_DEVICES=MIG-1,0:2,3,GPU-4\0");
         let expected = vec![
             (Name::Minor(2), Authority::DeviceCgroup),
-            (Name::Uuid("MIG-1".into()), Authority::Environment),
             (Name::Instance(0, 2), Authority::Environment),
+            (Name::Uuid("MIG-1".into()), Authority::Environment),
         ];
         assert_eq!(fixture.found(&container), (expected, true));
     }

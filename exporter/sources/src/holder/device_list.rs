@@ -3,6 +3,8 @@
 //! <https://docs.kernel.org/admin-guide/cgroup-v1/devices.html>; the numbers:
 //! <https://docs.kernel.org/admin-guide/devices.html>
 
+use std::collections::BTreeSet;
+
 use noether_core::gpu::Name;
 
 /// The major number of `/dev/nvidia0` and those beside it.
@@ -13,7 +15,7 @@ const HIGHEST: u32 = 253;
 
 /// The devices of NVIDIA that may be read or written; `None` where the list allows everything, and so tells nothing.
 pub(super) fn allowed(list: &str) -> Option<Vec<Name>> {
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     for line in list.lines() {
         let mut words = line.split_whitespace();
         let (kind, numbers, access) = (words.next(), words.next().unwrap_or_default(), words.next());
@@ -23,14 +25,16 @@ pub(super) fn allowed(list: &str) -> Option<Vec<Name>> {
         match (kind, major, minor) {
             (Some("a"), ..) if opens => return None,
             (Some("c"), "*", _) if opens => return None,
-            (Some("c"), NVIDIA, "*") if opens => names.push(Name::All),
+            (Some("c"), NVIDIA, "*") if opens => {
+                names.insert(Name::All);
+            }
             (Some("c"), NVIDIA, minor) if opens => {
                 names.extend(minor.parse().ok().filter(|minor| *minor <= HIGHEST).map(Name::Minor));
             }
             _ => {}
         }
     }
-    Some(names)
+    Some(names.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -10,52 +10,68 @@
 use noether_core::gpu::Name;
 use noether_core::workload::Workload;
 
+use super::device_names::DeviceNames;
 use crate::kubernetes::pod_resources::is_id;
 
-/// No machine has more; a wrong list must not make millions.
-const HIGHEST: u32 = 1023;
+/// What a process's environment says of devices.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// The devices that it gives to its workload.
+    pub(super) devices: DeviceNames,
+    /// The variable whose list was too long to be read to its end.
+    pub(super) too_long: Option<&'static str>,
+}
 
-/// The devices that a process's environment gives to its workload; `None` where it says nothing of them.
-pub(super) fn held(workload: &Workload, environment: &[u8]) -> Option<Vec<Name>> {
-    let value = |name: &str| {
-        let entry = |entry: &[u8]| -> Option<String> {
-            let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        };
-        environment.split(|byte| *byte == 0).find_map(entry)
+/// The devices that a process's environment gives to its workload; `None` where it says nothing of them. Whoever runs the
+/// process may write anything there.
+pub(super) fn held(workload: &Workload, environment: &[u8]) -> Option<Said> {
+    let value = |name: &'static str| {
+        let entry =
+            |entry: &'_ [u8]| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);
+        Some((name, environment.split(|byte| *byte == 0).find_map(entry)?))
     };
     match workload {
         Workload::Job { .. } => {
-            let numbers = numbers(&value("SLURM_JOB_GPUS").or_else(|| value("SLURM_STEP_GPUS"))?);
-            let mut ids = visible(&value("CUDA_VISIBLE_DEVICES").unwrap_or_default());
+            let given = value("SLURM_JOB_GPUS").or_else(|| value("SLURM_STEP_GPUS"))?;
+            let mut ids =
+                value("CUDA_VISIBLE_DEVICES").map(|list| Said::of(list, visible)).unwrap_or_default();
             // The numbers of instances are no device's. Those of devices are ours to find; the program's own begin at 0.
-            ids.retain(|name| matches!(name, Name::Uuid(id) if id.starts_with("MIG-")));
-            Some(if ids.is_empty() { numbers } else { ids })
+            ids.devices.retain(|name| matches!(name, Name::Uuid(id) if id.starts_with("MIG-")));
+            Some(if ids.devices.is_empty() { Said::of(given, numbers) } else { ids })
         }
         // Images that bring CUDA say `all` whether or not a pod asked for a GPU.
         Workload::Container { pod: Some(_), .. } | Workload::NestedContainer { .. } => {
-            let names = visible(&value("NVIDIA_VISIBLE_DEVICES")?);
-            (!names.contains(&Name::All)).then_some(names)
+            let said = Said::of(value("NVIDIA_VISIBLE_DEVICES")?, visible);
+            (!said.devices.contains(&Name::All)).then_some(said)
         }
         Workload::Container { .. } | Workload::UserContainer { .. } => {
-            value("NVIDIA_VISIBLE_DEVICES").map(|list| visible(&list))
+            Some(Said::of(value("NVIDIA_VISIBLE_DEVICES")?, visible))
         }
         Workload::Pod { .. } | Workload::Unit { .. } | Workload::Vm { .. } => None,
     }
 }
 
-/// `0,2` or `0-3`.
-fn numbers(list: &str) -> Vec<Name> {
-    let range = |item: &str| {
-        let (from, to) = item.trim().split_once('-').unwrap_or((item.trim(), item.trim()));
-        Some((from.parse().ok()?, to.parse::<u32>().ok()?.min(HIGHEST)))
-    };
-    list.split(',').filter_map(range).flat_map(|(from, to): (u32, u32)| from..=to).map(Name::File).collect()
+impl Said {
+    fn of<I: IntoIterator<Item = Name>>(
+        (variable, list): (&'static str, Vec<u8>),
+        names_of: impl Fn(&str) -> I,
+    ) -> Self {
+        let devices = DeviceNames::of_list(&list, names_of);
+        let too_long = devices.cut.then_some(variable);
+        Self { devices, too_long }
+    }
 }
 
-/// `all`, `none`, `void`, or a list of numbers, of `GPU:INSTANCE`, and of ids.
-fn visible(list: &str) -> Vec<Name> {
-    let name = |item: &str| match item.trim() {
+/// `2`, or `0-3`, which may be written to be endless: it is not walked before somebody counts along.
+fn numbers(item: &str) -> impl Iterator<Item = Name> + use<> {
+    let (from, to) = item.split_once('-').unwrap_or((item, item));
+    let range = from.parse::<u32>().ok().zip(to.parse::<u32>().ok());
+    range.into_iter().flat_map(|(from, to)| from..=to).map(Name::File)
+}
+
+/// `all`, `none`, `void`, a number, `GPU:INSTANCE`, or an id.
+fn visible(item: &str) -> Option<Name> {
+    match item {
         "all" => Some(Name::All),
         "" | "none" | "void" => None,
         item if is_id(item) => Some(Name::Uuid(item.into())),
@@ -63,13 +79,13 @@ fn visible(list: &str) -> Vec<Name> {
             Some((gpu, instance)) => Some(Name::Instance(gpu.parse().ok()?, instance.parse().ok()?)),
             None => item.parse().ok().map(Name::Index),
         },
-    };
-    list.split(',').filter_map(name).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::holder::device_names::MOST;
     use noether_core::workload::JobId;
     use proptest::prelude::*;
 
@@ -83,7 +99,11 @@ mod tests {
 
     #[test]
     fn environments_tell() {
-        let is = |workload: &Workload, environment: &[u8]| held(workload, environment);
+        let is = |workload: &Workload, environment: &[u8]| {
+            let said = held(workload, environment)?;
+            assert_eq!(said.too_long, None);
+            Some(said.devices.into_iter().collect::<Vec<_>>())
+        };
         let files = |list: &[u32]| Some(list.iter().copied().map(Name::File).collect::<Vec<_>>());
         assert_eq!(is(&job(), b"A=1\0SLURM_JOB_GPUS=0,2\0"), files(&[0, 2]));
         assert_eq!(is(&job(), b"SLURM_STEP_GPUS=1-3"), files(&[1, 2, 3]));
@@ -97,8 +117,34 @@ mod tests {
         assert_eq!(is(&container(Some("p")), b"NVIDIA_VISIBLE_DEVICES=all"), None);
         assert_eq!(is(&container(Some("p")), b"NVIDIA_VISIBLE_DEVICES=void"), Some(vec![]));
         assert_eq!(is(&container(None), b"NVIDIA_VISIBLE_DEVICES=none"), Some(vec![]));
-        let ids = vec![Name::Uuid("GPU-1".into()), Name::Uuid("MIG-2".into()), Name::Instance(0, 3)];
+        let ids = vec![Name::Instance(0, 3), Name::Uuid("GPU-1".into()), Name::Uuid("MIG-2".into())];
         assert_eq!(is(&container(Some("p")), b"NVIDIA_VISIBLE_DEVICES=GPU-1,MIG-2,0:3"), Some(ids));
+    }
+
+    /// Lists of 130 kB, as any user may set them: an end is put to each, and that is said.
+    #[test]
+    fn no_list_is_endless() {
+        let numbers = (0..30_000).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+        let instances = (0..3_000).map(|number| format!("MIG-{number:036}")).collect::<Vec<_>>().join(",");
+        let ranges = "0-99999999,".repeat(11_800);
+        for (workload, variable, list) in [
+            (job(), "SLURM_JOB_GPUS", &ranges),
+            (job(), "SLURM_STEP_GPUS", &numbers),
+            (container(None), "NVIDIA_VISIBLE_DEVICES", &numbers),
+            (container(Some("p")), "NVIDIA_VISIBLE_DEVICES", &instances),
+        ] {
+            let said = held(&workload, format!("A=1\0{variable}={list}\0").as_bytes()).unwrap();
+            assert_eq!(said.too_long, Some(variable));
+            assert_eq!(said.devices.into_iter().count(), MOST, "{variable}");
+        }
+        let said = held(&job(), format!("SLURM_JOB_GPUS=1\0CUDA_VISIBLE_DEVICES={instances}").as_bytes());
+        let said = said.unwrap();
+        assert_eq!(said.too_long, Some("CUDA_VISIBLE_DEVICES"));
+        assert_eq!(said.devices.into_iter().count(), MOST);
+        // The longest that any machine has is read to its end.
+        let whole = (0..112).map(|number| format!("MIG-{number:036}")).collect::<Vec<_>>().join(",");
+        let said = held(&container(None), format!("NVIDIA_VISIBLE_DEVICES={whole}").as_bytes()).unwrap();
+        assert_eq!((said.too_long, said.devices.into_iter().count()), (None, 112));
     }
 
     proptest! {

@@ -139,8 +139,10 @@ impl Api {
 async fn take_events(mut answer: Response, intake: &Intake, version: &mut String) -> Result<(), Failure> {
     let mut buffer = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| Failure::Broken(chain(&error)))? {
+        // Where an event takes many chunks, what came before has no end in it, and is not searched again.
+        let before = buffer.len();
         buffer.extend_from_slice(&chunk);
-        let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let end = chunk.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| before + last + 1);
         let lines = buffer.get(..end).unwrap_or_default();
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             take(line, intake, version)?;

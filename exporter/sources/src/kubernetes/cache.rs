@@ -24,10 +24,21 @@ const ASKED: Duration = Duration::from_secs(150);
 /// For how long a pod and all its containers have to be settled before an id that none of them has is the sandbox's.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// The same where containers are still to come, because an image is pulled or an init container runs: a sandbox is the first
+/// that a pod has, but a kubelet may be late to report what came after it. Shorter than a name is waited for.
+const COMING: Duration = Duration::from_secs(30);
+
+/// The same where the pod has a sandbox already: it may have been made anew.
+const SECOND: Duration = Duration::from_secs(60);
+
+/// For how long a pod of this machine may be unknown before it is taken for a pod of another node's: longer than a source
+/// takes to tell of a new one.
+const STRANGE: Duration = Duration::from_secs(15);
+
 /// How long after the first question a source that has to be asked is asked again for the same id; then twice as long, and
 /// so on.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(32);
+const LONGEST_WAIT: Duration = Duration::from_secs(64);
 
 /// An id that a cgroup has and no pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +97,8 @@ impl Cache {
             }
             sandboxes.clone_from(&held.known.sandboxes);
         }
+        // What was taken for the sandbox, and is a container by now.
+        pod.ids().for_each(|id| _ = sandboxes.remove(id));
         for hash in &pod.hashes {
             self.hashes.insert(Arc::clone(hash), Arc::clone(&uid));
         }
@@ -107,6 +120,12 @@ impl Cache {
         self.pods.values().filter(|held| held.gone.is_none()).count()
     }
 
+    /// What the cgroups of the pods that there are may go by.
+    pub(super) fn uids(&self) -> Vec<Vec<Arc<str>>> {
+        let living = self.pods.values().filter(|held| held.gone.is_none()).map(|held| &held.known.pod);
+        living.map(|pod| [&pod.uid].into_iter().chain(&pod.hashes).cloned().collect()).collect()
+    }
+
     /// Somebody wants to know these.
     pub(super) fn ask(&mut self, questions: impl IntoIterator<Item = Question>, now: Moment) {
         for Question { id, pod } in questions {
@@ -126,6 +145,13 @@ impl Cache {
     /// Whether anybody waits for a name that a source should be asked for by now.
     pub(super) fn is_due(&self, now: Moment) -> bool {
         self.asked.values().any(|asked| now >= asked.due)
+    }
+
+    /// How many of the pods that are asked for have been unknown for long.
+    pub(super) fn strangers(&self, now: Moment) -> usize {
+        let long = self.asked.iter().filter(|(_, asked)| now.since(asked.since) >= STRANGE);
+        let uids: BTreeSet<_> = long.map(|(id, asked)| asked.pod.as_ref().unwrap_or(id)).collect();
+        uids.into_iter().filter(|uid| self.find(uid).is_none()).count()
     }
 
     /// A source has told all that it knows: it is not asked at once again for what it did not know.
@@ -175,19 +201,23 @@ impl Cache {
         }
         for (uid, ids) in unknown {
             let Some(held) = self.pods.get_mut(&uid) else { continue };
-            let over = held.gone.is_some() || held.known.pod.ended;
-            let calm = |since: Moment| now.since(since.max(held.changed)) >= SETTLED;
+            let pod = &held.known.pod;
+            let over = held.gone.is_some() || pod.ended;
+            let calm = |since: Moment| now.since(since.max(held.changed));
             let certain = match ids.as_slice() {
-                _ if over => held.known.pod.accounted(),
-                // It has one at a time: a second one would be a container whose kubelet is late.
-                [(_, since)] => held.known.sandboxes.is_empty() && held.known.pod.settled() && calm(*since),
+                _ if over => pod.accounted(),
+                // It has one at a time: a second one may be a container whose kubelet is late.
+                [(_, since)] if !held.known.sandboxes.is_empty() => pod.settled() && calm(*since) >= SECOND,
+                [(_, since)] if pod.settled() => calm(*since) >= SETTLED,
+                [(_, since)] => pod.reported() && calm(*since) >= COMING,
                 _ => false,
             };
+            if !certain {
+                continue;
+            }
             // Two containers that claim one id leave it to nobody.
-            let claimed =
-                |id: &str| held.known.pod.containers.iter().any(|one| one.ids.iter().any(|i| **i == *id));
-            let own: Vec<_> =
-                ids.into_iter().map(|(id, _)| id).filter(|id| certain && !claimed(id)).collect();
+            let claimed: BTreeSet<_> = pod.ids().collect();
+            let own: Vec<_> = ids.into_iter().map(|(id, _)| id).filter(|id| !claimed.contains(id)).collect();
             if !own.is_empty() {
                 Arc::make_mut(&mut held.known).sandboxes.extend(own);
                 self.changed = true;
@@ -349,6 +379,81 @@ mod tests {
         cache.put(pod(UID, "web", "x://bb", "Running"), at(85));
         assert!(key(&cache.review(at(85)).unwrap(), &container("bb", Some(UID))).is_some());
         assert!(key(&cache.review(at(600)).unwrap_or_default(), &container("cc", Some(UID))).is_none());
+    }
+
+    /// An image that takes long to pull, and an init container that takes long to run: the sandbox is there before either.
+    #[test]
+    fn the_sandbox_of_a_pod_that_takes_long_to_start_is_its_pods() {
+        let own = Some(Key::container("shop", "web", "POD"));
+        for init in [false, true] {
+            let mut cache = Cache::default();
+            let mut pending = object(UID, "web", "", "Pending");
+            if init {
+                let status = object::ContainerStatus {
+                    name: "setup".into(),
+                    container_id: "x://bb".into(),
+                    state: Some(object::State { running: Some(object::Running {}), terminated: None }),
+                    ..object::ContainerStatus::default()
+                };
+                pending.status.as_mut().unwrap().init_container_statuses.push(status);
+            }
+            cache.put(Pod::new(pending, &AllowList::default(), &mut vec![]).unwrap(), at(0));
+            cache.ask([question("5a", UID)], at(0));
+            let table = cache.review(at(29)).unwrap();
+            assert_eq!(
+                key(&table, &container("5a", Some(UID))),
+                None,
+                "it may be a container, not yet reported"
+            );
+            let table = cache.review(at(30)).unwrap();
+            assert_eq!(key(&table, &container("5a", Some(UID))), own, "init: {init}");
+            assert!(!cache.is_asked());
+            // The container comes after all, and is not taken for another sandbox.
+            cache.ask([question("aa", UID)], at(75));
+            assert!(cache.review(at(76)).is_none());
+            cache.put(pod(UID, "web", "x://aa", "Running"), at(77));
+            let table = cache.review(at(77)).unwrap();
+            assert!(key(&table, &container("aa", Some(UID))) != own);
+            assert_eq!(key(&table, &container("5a", Some(UID))), own);
+        }
+    }
+
+    #[test]
+    fn what_was_taken_for_the_sandbox_may_turn_out_to_be_a_container() {
+        let mut cache = Cache::default();
+        cache.put(pod(UID, "web", "", "Pending"), at(0));
+        cache.ask([question("aa", UID)], at(0));
+        let table = cache.review(at(30)).unwrap();
+        assert_eq!(key(&table, &container("aa", Some(UID))), Some(Key::container("shop", "web", "POD")));
+        cache.put(pod(UID, "web", "x://aa", "Running"), at(40));
+        cache.ask([question("5a", UID)], at(40));
+        let table = cache.review(at(50)).unwrap();
+        assert_eq!(key(&table, &container("aa", Some(UID))), Some(Key::container("shop", "web", "app")));
+        assert_eq!(key(&table, &container("5a", Some(UID))), Some(Key::container("shop", "web", "POD")));
+        // A sandbox that is made anew is told from a container only by how long nobody has reported it.
+        cache.ask([question("5b", UID)], at(100));
+        assert!(cache.review(at(159)).is_none());
+        let table = cache.review(at(160)).unwrap();
+        assert_eq!(key(&table, &container("5b", Some(UID))), Some(Key::container("shop", "web", "POD")));
+    }
+
+    #[test]
+    fn a_pod_of_which_nothing_is_reported_has_no_sandbox_to_be_found() {
+        let mut cache = Cache::default();
+        let silent = object::Pod { status: None, ..object(UID, "web", "", "Pending") };
+        cache.put(Pod::new(silent, &AllowList::default(), &mut vec![]).unwrap(), at(0));
+        cache.ask([question("5a", UID)], at(0));
+        assert_eq!(key(&cache.review(at(120)).unwrap(), &container("5a", Some(UID))), None);
+    }
+
+    #[test]
+    fn pods_that_nobody_knows_for_long_are_another_nodes() {
+        let mut cache = Cache::default();
+        cache.put(pod("elsewhere", "web", "x://bb", "Running"), at(0));
+        cache.ask([question("aa", UID), Question { id: UID.into(), pod: None }], at(0));
+        assert_eq!((cache.strangers(at(14)), cache.strangers(at(15))), (0, 1));
+        cache.put(pod(UID, "web", "", "Running"), at(16));
+        assert_eq!(cache.strangers(at(16)), 0);
     }
 
     #[test]

@@ -38,6 +38,8 @@ struct State {
     /// Whether the source that is followed has told all pods that there are.
     answered: bool,
     said: BTreeSet<String>,
+    /// Whether it was said that the pods are another node's.
+    said_strange: bool,
 }
 
 /// A reading that is under way.
@@ -60,7 +62,14 @@ impl Intake {
         let errors = Fault::ALL.map(|fault| (fault.label(), 0)).into();
         let row = SourceRow { source: "kubernetes", up: false, read: Histogram::default(), errors };
         let (source, said) = (String::new(), BTreeSet::new());
-        let state = Mutex::new(State { cache: Cache::default(), row, source, answered: false, said });
+        let state = Mutex::new(State {
+            cache: Cache::default(),
+            row,
+            source,
+            answered: false,
+            said,
+            said_strange: false,
+        });
         Self { allowed, start: Instant::now(), state, bell: Notify::new(), due: Notify::new() }
     }
 
@@ -134,6 +143,18 @@ impl Intake {
         while !self.with_cache(|cache, now| cache.is_due(now)) {
             self.due.notified().await;
         }
+    }
+
+    /// Warns once of pods here of which the source does not know, while it tells of others or of none.
+    pub(super) fn say_strange(&self, node: &str, strangers: usize, told: usize) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.said_strange, true) {
+            return;
+        }
+        tracing::warn!(
+            "names of pods: {} tells of {told} pods on a node called {node}, none of which runs here, and does not know the {strangers} that do: they go under their uids. Pass the node's name as `kubectl get nodes` shows it: --node.name (in a DaemonSet, from the field spec.nodeName)",
+            state.source
+        );
     }
 
     /// Whether the source answers.

@@ -17,12 +17,13 @@ mod pod;
 pub mod pod_resources;
 mod pods_api;
 mod search;
+mod sharing;
 mod table;
 mod web;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use noether_core::budget::Budget;
@@ -31,6 +32,7 @@ use noether_core::vitals::SourceRow;
 use noether_core::workload::{Identity, Workload};
 
 pub use pod::AllowList;
+pub use sharing::Assignments;
 
 use cache::Question;
 use intake::Intake;
@@ -74,6 +76,9 @@ pub struct Options {
     pub allowed: AllowList,
 }
 
+/// What the cgroup of one pod may go by: its uid, or for a static one the hash of its file.
+pub type PodUids = Vec<Arc<str>>;
+
 /// What is known of pods.
 #[derive(Clone, Debug)]
 pub struct Kubernetes(Arc<Shared>);
@@ -83,12 +88,18 @@ struct Shared {
     intake: Intake,
     /// The newest table. The lock is held only to copy or swap the pointer.
     table: Mutex<Arc<Table>>,
+    /// How many tables there were before it.
+    generation: AtomicU64,
     /// What the tick wants to know, until the task takes it.
     asked: Mutex<BTreeMap<Arc<str>, Option<Arc<str>>>>,
     /// Whether it is worth to wait for a name.
     hope: AtomicBool,
     /// Whether there is, or ever was, anything to ask.
     found: AtomicBool,
+    /// Whether any pod of this machine was ever found among those that a source tells of.
+    matched: AtomicBool,
+    /// What this node is called.
+    node: String,
 }
 
 impl Kubernetes {
@@ -102,8 +113,8 @@ impl Kubernetes {
         Some((Self(shared), task))
     }
 
-    /// Asks each source that is there once: which it is, in words too, and how many pods it tells, or why it does not.
-    pub async fn probe(options: &Options) -> Vec<(Choice, String, Result<usize, String>)> {
+    /// Asks each source that is there once: which it is, in words too, and of which pods it tells, or why it does not.
+    pub async fn probe(options: &Options) -> Vec<(Choice, String, Result<Vec<PodUids>, String>)> {
         match options.choice {
             Choice::Off => Vec::new(),
             _ => search::probe(options).await,
@@ -118,6 +129,11 @@ impl Kubernetes {
     /// The budgets that pods carry.
     pub fn budgets(&self) -> Arc<[Budget]> {
         self.0.table().budgets()
+    }
+
+    /// Which GPUs schedulers that share them gave to containers.
+    pub fn assignments(&self) -> Arc<Assignments> {
+        self.0.table().assignments()
     }
 }
 
@@ -135,6 +151,7 @@ impl Names for Kubernetes {
             _ => return Identity::Never,
         };
         if let Some(identity) = self.0.table().identify(workload) {
+            self.0.matched.store(true, Ordering::Relaxed);
             return identity;
         }
         match question {
@@ -146,6 +163,10 @@ impl Names for Kubernetes {
             _ => Identity::Never,
         }
     }
+
+    fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Relaxed)
+    }
 }
 
 impl Shared {
@@ -154,9 +175,12 @@ impl Shared {
         Self {
             intake: Intake::new(options.allowed.clone()),
             table: Mutex::default(),
+            generation: AtomicU64::new(0),
             asked: Mutex::default(),
             hope: AtomicBool::new(found),
             found: AtomicBool::new(found),
+            matched: AtomicBool::new(false),
+            node: options.node.clone(),
         }
     }
 
@@ -166,6 +190,17 @@ impl Shared {
 
     fn asked(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Option<Arc<str>>>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says so where a source answers for another node than this one.
+    fn compare(&self) {
+        if self.matched.load(Ordering::Relaxed) || !self.intake.is_up() {
+            return;
+        }
+        let (strangers, told) = self.intake.with_cache(|cache, now| (cache.strangers(now), cache.living()));
+        if strangers > 0 {
+            self.intake.say_strange(&self.node, strangers, told);
+        }
     }
 
     /// Brings questions in and a new table out.
@@ -184,6 +219,8 @@ impl Shared {
         });
         if let Some(table) = table {
             *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+            self.generation.fetch_add(1, Ordering::Relaxed);
         }
+        self.compare();
     }
 }

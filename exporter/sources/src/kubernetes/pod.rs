@@ -1,14 +1,17 @@
 //! A pod as names need it: the pure model that all three sources of pods lead to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use noether_core::budget::Budget;
+use noether_core::gpu::Name;
+use noether_core::text::{clean, clean_lines};
 use noether_core::workload::{Info, Key};
 
 use super::budget::{self, Mistake};
 use super::object;
 use super::owner;
+use super::sharing;
 
 /// Kubernetes allows no longer name; what is longer is no name, and cutting it would make one that is wrong.
 const LONGEST_NAME: usize = 253;
@@ -47,7 +50,10 @@ impl AllowList {
         let labels = self.labels.iter().map(|(name, label)| (label, metadata.labels.get(name)));
         let annotations =
             self.annotations.iter().map(|(name, label)| (label, metadata.annotations.get(name)));
-        labels.chain(annotations).filter_map(|(label, value)| Some((*label, short(value?)))).collect()
+        labels
+            .chain(annotations)
+            .filter_map(|(label, value)| Some((*label, clean_lines(cut(value?)))))
+            .collect()
     }
 }
 
@@ -78,6 +84,8 @@ pub(super) struct Pod {
     /// Whether none of its containers will start any more.
     pub(super) ended: bool,
     pub(super) budget: Option<Budget>,
+    /// The GPUs of its containers, where a scheduler has chosen them that shares GPUs by itself.
+    pub(super) assigned: Vec<(Arc<str>, Arc<[Name]>)>,
 }
 
 /// A container of a pod.
@@ -91,6 +99,8 @@ pub(super) struct Container {
     pub(super) ids: Vec<Arc<str>>,
     pub(super) restarts: usize,
     pub(super) running: bool,
+    /// Whether there is a status of it.
+    pub(super) reported: bool,
     /// Whether it is to run for as long as the pod does.
     pub(super) lasting: bool,
 }
@@ -118,6 +128,7 @@ impl Pod {
             workload_kind: short(&workload_kind),
             workload: short(&workload),
             chosen: allowed.pick(&metadata),
+            assigned: sharing::assigned(&metadata, &spec),
             containers: containers(&spec, &status),
             ended,
             // What has ended uses nothing any more.
@@ -132,8 +143,10 @@ impl Pod {
 
     /// Takes over the ids that an earlier version of the same pod knew: a status keeps only the last two of a container.
     pub(super) fn remember(&mut self, earlier: &Self) {
+        let before = earlier.containers.iter().rev().map(|container| (&container.name, container));
+        let before: BTreeMap<_, _> = before.collect();
         for container in &mut self.containers {
-            let before = earlier.containers.iter().find(|before| before.name == container.name);
+            let before = before.get(&container.name);
             for id in before.iter().flat_map(|before| &before.ids) {
                 if !container.ids.contains(id) {
                     container.ids.push(Arc::clone(id));
@@ -168,6 +181,19 @@ impl Pod {
         lasting.peek().is_some() && lasting.all(|container| container.running && !container.ids.is_empty())
     }
 
+    /// Whether the kubelet reports on its containers, and every one that runs has an id: then whatever else is there has been
+    /// there for longer, or is not reported yet.
+    pub(super) fn reported(&self) -> bool {
+        let mut containers = self.containers.iter().filter(|container| container.reported).peekable();
+        containers.peek().is_some()
+            && containers.all(|container| !container.running || !container.ids.is_empty())
+    }
+
+    /// Every id of its containers.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.containers.iter().flat_map(|container| &container.ids)
+    }
+
     /// Whether the id of each container that ever started in it is known.
     pub(super) fn accounted(&self) -> bool {
         let known = |container: &Container| container.ids.len() > container.restarts;
@@ -199,13 +225,24 @@ fn containers(spec: &object::Spec, status: &object::Status) -> Vec<Container> {
         }
     }
     // Not started yet: there is no id of it, and that matters too.
+    let mut names: BTreeSet<Arc<str>> = found.iter().map(|container| Arc::clone(&container.name)).collect();
     for container in &spec.containers {
         if let Some(name) = name(&container.name)
-            && found.iter().all(|other| other.name != name)
+            && names.insert(Arc::clone(&name))
         {
             let image = short(&container.image);
             let (ids, runtime) = (Vec::new(), Arc::default());
-            found.push(Container { name, image, runtime, ids, restarts: 0, running: false, lasting: true });
+            let (reported, lasting) = (false, true);
+            found.push(Container {
+                name,
+                image,
+                runtime,
+                ids,
+                restarts: 0,
+                running: false,
+                reported,
+                lasting,
+            });
         }
     }
     found
@@ -228,6 +265,7 @@ fn container(status: &object::ContainerStatus, image: &str, lasting: bool) -> Op
         ids,
         restarts: usize::try_from(status.restart_count).unwrap_or(0),
         running: status.state.as_ref().is_some_and(|state| state.running.is_some()),
+        reported: true,
         lasting,
     })
 }
@@ -240,13 +278,17 @@ fn id(text: &str) -> Option<Arc<str>> {
 
 /// A name that Kubernetes allows by its length.
 fn name(text: &str) -> Option<Arc<str>> {
-    (!text.is_empty() && text.len() <= LONGEST_NAME).then(|| Arc::from(text))
+    (!text.is_empty() && text.len() <= LONGEST_NAME).then(|| clean(text))
 }
 
 /// A value of at most so many bytes.
 fn short(text: &str) -> Arc<str> {
+    clean(cut(text))
+}
+
+fn cut(text: &str) -> &str {
     let end = (0..=LONGEST_VALUE.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    Arc::from(text.get(..end.unwrap_or(0)).unwrap_or_default())
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -345,6 +387,41 @@ mod tests {
             metadata.labels.insert("app.kubernetes.io/name".into(), "é".repeat(1000));
         });
         assert_eq!(long.unwrap().chosen[0].1.len(), LONGEST_VALUE);
+    }
+
+    #[test]
+    fn names_are_clean() {
+        let mut object = protobuf();
+        let metadata = object.metadata.as_mut().unwrap();
+        metadata.name = "web\n\u{1b}[31m".into();
+        metadata.namespace = "sh\u{202e}op".into();
+        object.spec.as_mut().unwrap().containers[0].image = "registry\t/app".into();
+        object.status.as_mut().unwrap().container_statuses[0].name = "ap\0p".into();
+        let pod = read(object).unwrap();
+        assert_eq!((&*pod.namespace, &*pod.name), ("sh\u{fffd}op", "web\u{fffd}\u{fffd}[31m"));
+        assert_eq!(&*pod.containers[0].name, "ap\u{fffd}p");
+        assert!(pod.containers.iter().any(|one| &*one.image == "registry\u{fffd}/app"));
+    }
+
+    /// As a fuzzer writes it: as many containers as fit into a message, which are compared with each other by no more than the
+    /// logarithm of their number.
+    #[test]
+    fn a_pod_of_very_many_containers_is_read_in_a_moment() {
+        let name = |number: u32| format!("{number:x}");
+        let mut object = protobuf();
+        let of_spec = |number| object::Container { name: name(number), image: String::new() };
+        object.spec.as_mut().unwrap().containers = (0..100_000).map(of_spec).collect();
+        let status = |number| object::ContainerStatus {
+            name: name(number),
+            container_id: format!("x://{number}"),
+            ..object::ContainerStatus::default()
+        };
+        object.status.as_mut().unwrap().container_statuses = (50_000..150_000).map(status).collect();
+        let mut pod = read(object).unwrap();
+        let earlier = pod.clone();
+        pod.remember(&earlier);
+        assert_eq!(pod.containers.iter().filter(|one| one.reported).count(), 100_003);
+        assert_eq!(pod.containers.len(), 150_003);
     }
 
     #[test]

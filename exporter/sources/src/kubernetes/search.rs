@@ -10,7 +10,7 @@ use super::api::Api;
 use super::failure::Failure;
 use super::pause::{Pause, about};
 use super::web::Server;
-use super::{Choice, Options, Shared, kubelet, pods_api};
+use super::{Choice, Options, PodUids, Shared, kubelet, pods_api};
 
 /// How often it is looked whether there is a source by now.
 const LOOK: Duration = Duration::from_secs(30);
@@ -69,8 +69,8 @@ async fn tend(shared: &Shared) {
     }
 }
 
-/// What each source that is there says when it is asked once: how many pods there are, or why it does not tell.
-pub(super) async fn probe(options: &Options) -> Vec<(Choice, String, Result<usize, String>)> {
+/// What each source that is there says when it is asked once: the uids of the pods that there are, or why it does not tell.
+pub(super) async fn probe(options: &Options) -> Vec<(Choice, String, Result<Vec<PodUids>, String>)> {
     let mut told = Vec::new();
     for source in found(options) {
         let shared = Shared::new(options);
@@ -78,7 +78,7 @@ pub(super) async fn probe(options: &Options) -> Vec<(Choice, String, Result<usiz
         search.api.iter_mut().for_each(Api::at_once);
         let answer = tokio::select! {
             failure = search.follow(source) => Err(failure.to_string()),
-            () = shared.intake.bell.notified() => Ok(shared.intake.with_cache(|cache, _| cache.living())),
+            () = shared.intake.bell.notified() => Ok(shared.intake.with_cache(|cache, _| cache.uids())),
         };
         told.push((source, search.describe(source), answer));
     }

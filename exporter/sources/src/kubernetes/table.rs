@@ -7,6 +7,7 @@ use noether_core::budget::Budget;
 use noether_core::workload::{Identity, Info, Key, Workload, container_name};
 
 use super::pod::{Container, Pod};
+use super::sharing::Assignments;
 
 /// A pod, with the containers that are its own and that it does not name.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,12 +67,13 @@ pub(super) struct Table {
     /// For containers whose path does not tell the pod; `None` where two pods claim the id.
     containers: BTreeMap<Arc<str>, Option<Arc<Known>>>,
     budgets: Arc<[Budget]>,
+    assignments: Arc<Assignments>,
 }
 
 impl Table {
     /// A table of these pods; the later ones win where two go by one uid. Only `living` ones have budgets.
     pub(super) fn new<'k>(pods: impl Iterator<Item = (&'k Arc<Known>, bool)>) -> Self {
-        let (mut table, mut budgets) = (Self::default(), Vec::new());
+        let (mut table, mut budgets, mut alive) = (Self::default(), Vec::new(), Vec::new());
         for (known, living) in pods {
             for uid in [&known.pod.uid].into_iter().chain(&known.pod.hashes) {
                 table.pods.insert(Arc::clone(uid), Arc::clone(known));
@@ -84,14 +86,21 @@ impl Table {
                 table.containers.insert(Arc::clone(id), (!taken).then(|| Arc::clone(known)));
             }
             budgets.extend(known.pod.budget.clone().filter(|_| living));
+            alive.extend(living.then_some(&known.pod));
         }
         table.budgets = budgets.into();
+        table.assignments = Arc::new(Assignments::of_pods(alive.into_iter()));
         table
     }
 
     /// The budgets that pods carry.
     pub(super) fn budgets(&self) -> Arc<[Budget]> {
         Arc::clone(&self.budgets)
+    }
+
+    /// Which GPUs schedulers that share them gave to containers.
+    pub(super) fn assignments(&self) -> Arc<Assignments> {
+        Arc::clone(&self.assignments)
     }
 
     /// What the workload is called, if it is known.

@@ -2,7 +2,7 @@
 //!
 //! <https://github.com/kubernetes/kubelet/blob/master/pkg/apis/podresources/v1/api.proto>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use noether_core::gpu::Name;
 use noether_core::workload::Key;
@@ -74,9 +74,21 @@ pub(super) struct Cdi {
     pub(super) name: String,
 }
 
+/// A container has no more devices, or shares of them; nor have all together. Whoever shares memory by the gigabyte gives
+/// away a hundred of one GPU.
+const MOST_OF_ONE: usize = 4096;
+const MOST_OF_ALL: usize = 1 << 16;
+
 /// Which GPUs each container was given, by the labels that it goes under.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants(BTreeMap<Key, Vec<Name>>);
+pub struct Grants {
+    devices: BTreeMap<Key, Vec<Name>>,
+    /// Those of which the kubelet knows only that they were given something: see [`device::is_stand_in`].
+    stand_ins: BTreeSet<Key>,
+    /// How many devices, or shares of one, are given away.
+    total: usize,
+    cut: bool,
+}
 
 impl Grants {
     /// Reads an answer.
@@ -86,45 +98,82 @@ impl Grants {
         let mut grants = Self::default();
         for pod in &list.pods {
             for container in &pod.containers {
-                let devices: Vec<Name> = container.names().collect();
-                if !devices.is_empty() {
-                    let key = Key::container(&pod.namespace, &pod.name, &container.name);
-                    grants.0.entry(key).or_default().extend(devices);
-                }
+                grants.add(&Key::container(&pod.namespace, &pod.name, &container.name), container);
             }
         }
         Ok(grants)
     }
 
+    fn add(&mut self, key: &Key, container: &Container) {
+        let of_one = self.of(key).map_or(0, <[_]>::len);
+        let most = MOST_OF_ONE.saturating_sub(of_one).min(MOST_OF_ALL.saturating_sub(self.total));
+        let mut names = container.names();
+        let taken: Vec<Name> = names.by_ref().take(most).collect();
+        self.cut |= names.next().is_some();
+        if taken.is_empty() {
+            return;
+        }
+        self.total += taken.len();
+        self.devices.entry(key.clone()).or_default().extend(taken);
+        let mut ids = container.devices.iter().flat_map(|devices| &devices.ids);
+        if ids.any(|id| device::is_stand_in(id)) {
+            self.stand_ins.insert(key.clone());
+        }
+    }
+
     /// What a container was given. A device that it has several shares of is named as often.
     pub fn of(&self, key: &Key) -> Option<&[Name]> {
-        self.0.get(key).map(Vec::as_slice)
+        self.devices.get(key).map(Vec::as_slice)
+    }
+
+    /// Whether the ids that the kubelet has stand for any GPU of the node, and another authority says for which.
+    pub fn stand_in(&self, key: &Key) -> bool {
+        self.stand_ins.contains(key)
+    }
+
+    /// Whether the kubelet gave away more than any machine can have: what is beyond is left out.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &[Name])> {
-        self.0.iter().map(|(key, names)| (key, names.as_slice()))
+        self.devices.iter().map(|(key, names)| (key, names.as_slice()))
     }
 
     /// How many devices, or shares of one, are given away.
     pub fn devices(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
+        self.total
     }
 
     /// How many containers have any.
     pub fn containers(&self) -> usize {
-        self.0.len()
+        self.devices.len()
     }
 
     /// Whether nothing is given away.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.devices.is_empty()
+    }
+}
+
+#[cfg(test)]
+impl Grants {
+    /// What a container was given under these ids.
+    pub(crate) fn of_ids(namespace: &str, pod: &str, container: &str, ids: &[&str]) -> Self {
+        let ids = ids.iter().map(ToString::to_string).collect();
+        let devices = vec![Devices { resource: "nvidia.com/gpu".into(), ids }];
+        let containers = vec![Container { name: container.into(), devices, claims: vec![] }];
+        let pods = vec![Pod { name: pod.into(), namespace: namespace.into(), containers }];
+        Self::read(&List { pods }.encode_to_vec()).unwrap()
     }
 }
 
 impl FromIterator<(Key, Vec<Name>)> for Grants {
     fn from_iter<I: IntoIterator<Item = (Key, Vec<Name>)>>(all: I) -> Self {
-        Self(all.into_iter().collect())
+        let devices: BTreeMap<Key, Vec<Name>> = all.into_iter().collect();
+        let total = devices.values().map(Vec::len).sum();
+        Self { devices, total, ..Self::default() }
     }
 }
 
@@ -197,6 +246,20 @@ mod tests {
         message.extend([0x4a, 1, b'x', 0x50, 7]);
         let grants = Grants::read(&message).unwrap();
         assert_eq!(grants.of(&Key::container("ml", "train", "app")), Some(&[Name::Index(1)][..]));
+    }
+
+    #[test]
+    fn an_answer_without_end_is_cut_and_a_sharing_schedulers_id_is_a_stand_in() {
+        let ids: Vec<String> = (0..100_000).map(|number| format!("{GPU}-{number}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let grants = Grants::read(&list(vec![container("app", &ids), container("log", &[GPU])])).unwrap();
+        let key = |name| Key::container("ml", "train", name);
+        assert_eq!((grants.of(&key("app")).unwrap().len(), grants.is_cut()), (MOST_OF_ONE, true));
+        assert_eq!((grants.stand_in(&key("app")), grants.stand_in(&key("log"))), (true, false));
+        let many = (0..40).map(|number| container(&number.to_string(), &ids[..MOST_OF_ONE])).collect();
+        let grants = Grants::read(&list(many)).unwrap();
+        assert_eq!((grants.devices(), grants.is_cut()), (MOST_OF_ALL, true));
+        assert!(!Grants::read(&list(vec![container("app", &ids[..MOST_OF_ONE])])).unwrap().is_cut());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! How device plugins and drivers of claims call the devices that they give away.
 //!
 //! - NVIDIA's plugin: ids of GPUs and MIG instances, with `::3` for a replica of a shared one
-//!   (<https://github.com/NVIDIA/k8s-device-plugin#shared-access-to-gpus>); others of its kind number replicas by `-3`. GKE's:
-//!   `nvidia0`, and `nvidia0/vgpu2` for a shared one.
+//!   (<https://github.com/NVIDIA/k8s-device-plugin#shared-access-to-gpus>). GKE's: `nvidia0`, and `nvidia0/vgpu2` for a shared
+//!   one.
+//! - Plugins of schedulers that share GPUs (HAMi, Volcano, gpushare) number replicas by `-3`. The kubelet takes any of them;
+//!   which GPU it is, their scheduler has chosen: see [`is_stand_in`].
 //! - AMD's plugin: PCI addresses (<https://github.com/ROCm/k8s-device-plugin>).
 //! - Intel's plugin: `card1-0`, the last number that of a replica
 //!   (<https://intel.github.io/intel-device-plugins-for-kubernetes/cmd/gpu_plugin/README.html>).
-//! - NVIDIA's driver of claims: `gpu-0`; `gpu-0-mig-1g5gb-19-4`, before `gpu-0-mig-19-4-1`: the number of the device file, the
-//!   profile by its name, or by its number and where it lies (<https://github.com/NVIDIA/k8s-dra-driver-gpu>).
+//! - NVIDIA's driver of claims: `gpu-0`; `gpu-0-mig-1g5gb-19-4`, of `1g.5gb+me` `gpu-0-mig-1g5gb-me-20-4`, before
+//!   `gpu-0-mig-19-4-1`: the number of the device file, the profile by its name, or by its number and where it lies
+//!   (<https://github.com/NVIDIA/k8s-dra-driver-gpu>, `ToCanonicalName`).
 //! - CDI: `nvidia.com/gpu=0`, `=GPU-…`, `=0:1`, or a driver's own name after the claim's uid
 //!   (<https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md>).
 
@@ -48,6 +51,14 @@ pub(super) fn of_claim(claimed: &Claimed) -> Vec<Name> {
     claimed.cdi.iter().filter_map(|device| of_cdi(&device.name)).collect()
 }
 
+/// Whether the id is that of a replica which stands for any GPU of the node: the plugin hands out another one than the
+/// kubelet took, that which its scheduler has chosen and written into the pod's annotations and its container's environment.
+/// <https://github.com/Project-HAMi/HAMi> (`GetNextDeviceRequest` in `Allocate`)
+pub(super) fn is_stand_in(id: &str) -> bool {
+    let whole = without_replica(id);
+    is_id(id) && whole.len() < id.len() && !id.contains("::")
+}
+
 fn of_driver(driver: &str, device: &str) -> Option<Name> {
     match driver {
         "gpu.nvidia.com" => of_nvidia(device),
@@ -83,16 +94,23 @@ fn of_nvidia(device: &str) -> Option<Name> {
     let Some((minor, instance)) = rest.split_once("-mig-") else {
         return Some(Name::Minor(rest.parse().ok()?));
     };
-    let (profile, _) = instance.split_once('-').unwrap_or((instance, ""));
-    let profile = profile_of(profile).unwrap_or(profile);
-    Some(Name::Profile(minor.parse().ok()?, profile.into())).filter(|_| profile.contains('g'))
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let named: Vec<&str> = instance.split('-').take_while(|part| !is_number(part)).collect();
+    let profile = if named.is_empty() {
+        let (number, _) = instance.split_once('-').unwrap_or((instance, ""));
+        profile_of(number)?.to_owned()
+    } else {
+        named.join("-")
+    };
+    Some(Name::Profile(minor.parse().ok()?, profile.as_str().into())).filter(|_| profile.contains('g'))
 }
 
-/// What the numbers of profiles stand for: how many slices they have.
+/// What the numbers of profiles stand for: how many slices they have, and the media engines.
 /// <https://docs.nvidia.com/datacenter/tesla/mig-user-guide/>
 fn profile_of(number: &str) -> Option<&'static str> {
     Some(match number {
-        "15" | "19" | "20" | "21" => "1g",
+        "15" | "19" => "1g",
+        "20" | "21" => "1g-me",
         "14" => "2g",
         "9" => "3g",
         "5" => "4g",
@@ -196,6 +214,17 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_of_a_sharing_scheduler_stands_for_any_gpu() {
+        for stand_in in [format!("{GPU}-3"), format!("{GPU}-_-17")] {
+            assert!(is_stand_in(&stand_in), "{stand_in}");
+        }
+        for own in [GPU.to_owned(), format!("{GPU}::3"), MIG.to_owned(), format!("MIG-{GPU}/7/0"), "0".into()]
+        {
+            assert!(!is_stand_in(&own), "{own}");
+        }
+    }
+
+    #[test]
     fn what_is_no_gpu_is_none() {
         for (resource, id) in [
             ("intel.com/sriov", "0000:03:00.0"),
@@ -214,6 +243,11 @@ mod tests {
         assert_eq!(nvidia("gpu-3"), [Name::Minor(3)]);
         assert_eq!(nvidia("gpu-1-mig-1g5gb-19-4"), [Name::Profile(1, "1g5gb".into())]);
         assert_eq!(nvidia("gpu-1-mig-9-4-4"), [Name::Profile(1, "3g".into())]);
+        assert_eq!(nvidia("gpu-0-mig-1g10gb-me-20-0"), [Name::Profile(0, "1g10gb-me".into())]);
+        assert_eq!(nvidia("gpu-0-mig-1g10gb-me"), [Name::Profile(0, "1g10gb-me".into())]);
+        assert_eq!(nvidia("gpu-0-mig-1g24gb-meall-65-2"), [Name::Profile(0, "1g24gb-meall".into())]);
+        assert_eq!(nvidia("gpu-0-mig-20-0-1"), [Name::Profile(0, "1g-me".into())]);
+        assert_eq!((nvidia("gpu-0-mig-"), nvidia("gpu-0-mig--me")), (vec![], vec![]));
         assert_eq!(nvidia("gpu-1-mig-77-4-4"), []);
         assert_eq!(nvidia("imex-channel-0"), []);
         assert_eq!(claimed("gpu.amd.com", "gpu-1-129", ""), [Name::Card("card1".into())]);
