@@ -9,6 +9,7 @@ use noether_tests::exporter::{Exporter, run};
 use noether_tests::kubernetes::pods_api::mute;
 use noether_tests::kubernetes::{Claim, Cluster, Pod, PodResources, PodsApi};
 use noether_tests::machine::hardware::Hierarchy;
+use noether_tests::machine::load::{container_id, pod_uid};
 use noether_tests::machine::{Hardware, Load, Machine};
 use noether_tests::nvml::{Driver, Instance, Mig, Sample, enter, process};
 use noether_tests::outcome::{together, until, within};
@@ -264,6 +265,98 @@ fn claims_are_their_pods() {
     let scrape = shows(&mut watch, before, 30.0);
     near(joules(&scrape, 1), 10.0, "by the driver's name");
     near(joules(&scrape, 2), 20.0, "by the runtime's name");
+}
+
+/// A claim of the instance with the media engines takes that one alone, and one of a plain instance takes no other.
+#[test]
+fn a_claim_takes_the_instance_of_its_own_profile() {
+    let _guard = together();
+    let mut node = Node::new(1, 2);
+    let instance =
+        |place, profile: &str| Some(Instance { profile: profile.into(), ..Instance::new(0, place, 1) });
+    let instances = vec![
+        instance(0, "1g.10gb"),
+        instance(1, "1g.10gb+me"),
+        instance(2, "1g.20gb"),
+        instance(3, "1g.10gb+gfx"),
+    ];
+    node.driver.gpu(0).mig = Some(Mig { most: 4, instances });
+    node.driver.write();
+    for (number, device) in [(1, "gpu-0-mig-1g10gb-me-20-1"), (2, "gpu-0-mig-1g10gb-19-0")] {
+        let claim = Claim { driver: "gpu.nvidia.com".into(), device: device.into(), cdi: String::new() };
+        node.kubelet().claim(&pod(number), "app", &claim);
+    }
+    let exporter = node.start();
+    let mut watch = Watch::new(&exporter);
+    let before = total(&by(&mut watch, "0", "mig_slices"));
+    let earlier = watch.scrape();
+    node.draw(&[60]);
+    let scrape = shows(&mut watch, before, 60.0);
+    let more = |number: u32| joules(&scrape, number) - joules(&earlier, number);
+    near(more(1), more(2), "one instance each");
+    assert!(more(1) > 14.9, "{}", more(1));
+}
+
+/// A scheduler that shares GPUs has chosen others than the replicas that the kubelet took: its annotation counts, or where the
+/// source of names has none, what its plugin wrote into the container's environment.
+#[test]
+fn a_sharing_schedulers_choice_counts() {
+    let _guard = together();
+    let mut node = Node::new(3, 2);
+    let mut annotated = pod(1);
+    annotated.annotations =
+        vec![("hami.io/vgpu-devices-allocated".into(), format!("{},NVIDIA,3000,30:;", node.uuid(1)))];
+    node.cluster.put(&annotated);
+    let environment = |gpu: usize| format!("PATH=/bin\0NVIDIA_VISIBLE_DEVICES={}\0", node.uuid(gpu));
+    let (first, second) = (environment(1), environment(2));
+    node.machine.tree().put("proc/1000/environ", &first);
+    node.machine.tree().put("proc/1001/environ", &second);
+    for (number, replica) in [(1, "3"), (2, "0")] {
+        node.kubelet().give(&pod(number), "app", "nvidia.com/gpu", &[&format!("{}-{replica}", node.uuid(0))]);
+    }
+    let exporter = node.start();
+    let mut watch = Watch::new(&exporter);
+    by(&mut watch, "1", "holder");
+    by(&mut watch, "2", "holder");
+    let scrape = by(&mut watch, "0", "none");
+    let before = total(&scrape);
+    let (one, two, nobody) = (joules(&scrape, 1), joules(&scrape, 2), nobodys(&scrape));
+    node.draw(&[10, 20, 30]);
+    let scrape = shows(&mut watch, before, 60.0);
+    near(joules(&scrape, 1) - one, 20.0, "by the annotation");
+    near(joules(&scrape, 2) - two, 30.0, "by the environment");
+    near(nobodys(&scrape) - nobody, 10.0, "the one that the kubelet took");
+}
+
+/// In a cgroup namespace of its own, as in a pod that shares the host's processes, an exporter reads paths of others that begin
+/// with `/..` and lack what both have in common; with kind, a kubelet lies below a folder of its own besides.
+#[test]
+fn a_process_seen_from_another_cgroup_namespace_is_its_pods() {
+    let _guard = together();
+    let mut node = Node::new(1, 0);
+    let (uid, id) = (pod_uid(1), container_id(1));
+    let slice = format!("kubelet-kubepods-burstable-pod{}.slice", uid.replace('-', "_"));
+    let below = format!("kubelet-kubepods-burstable.slice/{slice}/cri-containerd-{id}.scope");
+    let load =
+        Load::at(&format!("kubelet.slice/kubelet-kubepods.slice/{below}")).owner(&pod(1).owner_of("app"));
+    node.machine.add(load);
+    node.machine.advance(0.1);
+    node.cluster.put(&pod(1));
+    for (pid, ups) in [(7, "/../../.."), (8, "/../../../../kubelet-kubepods.slice")] {
+        node.machine.tree().put(&format!("proc/{pid}/cgroup"), &format!("0::{ups}/{below}\n"));
+    }
+    // A driver that samples no use: by the memory that both hold.
+    (node.driver.gpu(0).samples, node.driver.gpu(0).compute) = (None, vec![process(7, 100), process(8, 50)]);
+    node.driver.write();
+    let exporter = node.start();
+    let mut watch = Watch::new(&exporter);
+    by(&mut watch, "0", "memory");
+    watch.ticked();
+    let scrape = watch.ticked();
+    let (before, earlier) = (total(&scrape), joules(&scrape, 1));
+    node.draw(&[30]);
+    let scrape = shows(&mut watch, before, 30.0);
+    near(joules(&scrape, 1) - earlier, 30.0, "the pod of both processes");
 }
 
 /// A card of AMD by its PCI address, and one of Intel by its name.
