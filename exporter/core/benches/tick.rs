@@ -48,6 +48,7 @@ impl Machine {
             busy: vec![Duration::ZERO; 2],
             packages: vec![0, 1],
             cpus: 64,
+            changed: false,
             memory_held: 200 << 30,
             memory_total: 256 << 30,
         };

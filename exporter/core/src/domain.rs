@@ -10,7 +10,8 @@ use crate::plausible::Bounds;
 use crate::reading::{Component, Domain, DomainReading, Fault, Moment, Place, Reading, Role};
 use crate::standstill::Standstill;
 use crate::units::{Energy, Power};
-use crate::usage::Base;
+use crate::usage::{Base, Usage};
+use crate::window::Window;
 
 /// A domain that could not be read this many times in a row gives its place to another one, if there is one.
 const GRACE: u32 = 3;
@@ -50,8 +51,47 @@ pub struct OpenInterval {
     pub energy: Energy,
     /// Whether a reset fell into it: then its power says nothing about the idle floor.
     pub doubtful: bool,
-    /// Whether the machine slept in it: then its power is not that of a machine at rest.
-    pub slept: bool,
+    /// Whether it is the first one, or the machine slept in it or was another one at its end: its energy counts, but says
+    /// nothing about the idle floor.
+    pub distorted: bool,
+    /// What the idle floor was not yet learned from.
+    pub window: Window,
+    /// Whether the device was suspended at the last reading: then the idle floor is that of the others.
+    pub suspended: bool,
+    /// Whether an interval was closed since the whole-node meter's last one.
+    pub beside_whole: bool,
+}
+
+impl OpenInterval {
+    /// One that begins with `base`. The first interval after a start is as long as everything takes to be opened, and not
+    /// the same for meters and for usage.
+    pub fn new(base: Base) -> Self {
+        Self {
+            base,
+            energy: Energy::ZERO,
+            doubtful: false,
+            distorted: true,
+            window: Window::default(),
+            suspended: false,
+            beside_whole: false,
+        }
+    }
+
+    /// The next one begins.
+    pub fn restart(&mut self, usage: &Usage, at: Moment) {
+        usage.rebase(&mut self.base, at);
+        (self.energy, self.doubtful, self.distorted) = (Energy::ZERO, false, false);
+    }
+
+    /// Puts what was used until `at`, the domain's reading, into the window for the idle floor, where power and
+    /// `utilisation` are known without doubt.
+    pub fn learn(&mut self, used: Energy, at: Moment, utilisation: Option<f64>) -> bool {
+        let certain = utilisation.filter(|_| !self.doubtful && !self.distorted);
+        if let Some(utilisation) = certain {
+            self.window.add(used, at.since(self.base.at), utilisation);
+        }
+        certain.is_some()
+    }
 }
 
 impl DomainState {
@@ -116,7 +156,7 @@ impl DomainState {
             feed.doubtful |= left_out.is_some();
             // Nothing of it was lost after all.
             feed.doubtful &= !matches!(step, Step::Returned(_));
-            feed.slept |= before.is_some_and(|before| reading.at.slept_since(before));
+            feed.distorted |= before.is_some_and(|before| reading.at.slept_since(before));
         }
         Ok(left_out)
     }
@@ -146,6 +186,14 @@ impl DomainState {
     /// Whether it is read at a pace of its own: accelerators are, on a thread beside the tick's.
     pub fn is_slow(&self) -> bool {
         self.domain.component == Component::Gpu
+    }
+
+    /// Whether its next reading is to be waited for before a whole-node meter's interval is closed. How long it takes to be
+    /// read is known from the second reading on.
+    pub fn lags(&self, now: Moment) -> bool {
+        let has_closed = self.feed.as_ref().is_none_or(|feed| feed.beside_whole);
+        let is_new = self.pace.is_zero() && self.failures == 0 && now.since(self.read_at()) <= STALE;
+        self.is_slow() && !has_closed && (is_new || self.up(now))
     }
 
     /// Whether it has been unreadable for so long, or has stood still for so long, that another may take its place.

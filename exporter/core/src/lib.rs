@@ -34,4 +34,5 @@ pub mod text;
 pub mod units;
 pub mod usage;
 pub mod vitals;
+pub mod window;
 pub mod workload;

@@ -11,7 +11,7 @@ use core::time::Duration;
 use crate::attribution::{Attribution, IdlePolicy, Interval};
 use crate::counter::{Doubt, LeftOut};
 use crate::domain::{DomainState, OpenInterval};
-use crate::gpu::{Devices, Method};
+use crate::gpu::{Claims, Devices, Method};
 use crate::granularity::Granularity;
 use crate::hierarchy::Hierarchy;
 use crate::idle::Floor;
@@ -25,6 +25,7 @@ use crate::split::Splitter;
 use crate::standstill;
 use crate::units::{Energy, Power};
 use crate::usage::Usage;
+use crate::window::Window;
 
 /// How a node is to be accounted.
 #[derive(Clone, Debug)]
@@ -109,10 +110,16 @@ impl Node {
         self.take_readings(sample.domains, sample.at);
         let domains = &self.domains;
         self.devices.forget_unmetered(|domain| domains.iter().any(|state| is_of(state, domain)));
+        if sample.node.changed {
+            self.domains
+                .iter_mut()
+                .filter_map(|state| state.feed.as_mut())
+                .for_each(|feed| feed.distorted = true);
+        }
         for component in [Component::Cpu, Component::Dram, Component::Gpu] {
             self.close(component, sample);
         }
-        self.close_whole();
+        self.close_whole(sample.at);
         self.choose_feeds();
         for state in self.domains.iter().filter(|state| state.fresh()) {
             self.devices.clear(&state.domain);
@@ -216,9 +223,9 @@ impl Node {
         if energies.is_empty() {
             return;
         }
-        self.observe(component, whole, energies.len() == count, sample.at);
         self.splitter.split(idle.min(whole), &energies, &[], &mut self.parts);
         let mut idles = self.parts.iter().copied();
+        let mut certain = true;
         for state in self.domains.iter_mut().filter(feeds).filter(|state| state.closes()) {
             let at = state.read_at();
             let package = state.domain.place.socket;
@@ -229,32 +236,45 @@ impl Node {
             let claims = self.devices.claims(&state.domain);
             let interval = Interval { component, socket, active, idle, base: &feed.base, claims };
             self.attribution.charge(&interval, &self.usage, &mut self.ledger);
+            let utilisation = match component {
+                Component::Gpu => claims.and_then(Claims::utilisation),
+                _ => Some(self.usage.utilisation_since(&feed.base)),
+            };
+            feed.suspended = claims.is_some_and(Claims::suspended);
+            certain &= feed.learn(feed.energy, at, utilisation) || feed.suspended;
             feed.restart(&self.usage, at);
+            feed.beside_whole = true;
         }
         self.beside_whole += whole;
+        self.observe(component, certain);
     }
 
-    /// Shows the floor an interval in which all of the component was read without doubt.
-    fn observe(&mut self, component: Component, whole: Energy, complete: bool, now: Moment) {
-        let feeds = || self.domains.iter().filter(|one| one.domain.component == component);
-        let certain =
-            feeds().filter_map(|state| state.feed.as_ref()).all(|feed| !feed.doubtful && !feed.slept);
-        let oldest =
-            feeds().filter_map(|state| state.feed.as_ref()).map(|feed| &feed.base).min_by_key(|base| base.at);
-        let utilisation = |base| match component {
-            Component::Gpu => self.devices.utilisation(),
-            _ => Some(self.usage.utilisation_since(base, now)),
-        };
-        let seen = oldest.filter(|_| certain && complete).and_then(|base| Some((base, utilisation(base)?)));
-        let Some(floor) = self.floors.get_mut(component as usize) else { return };
-        match seen {
-            Some((base, utilisation)) => floor.observe(whole, now.since(base.at), utilisation),
-            None => floor.interrupt(),
+    /// Shows the floor a window in which every domain of the component was read, and none with doubt.
+    fn observe(&mut self, component: Component, certain: bool) {
+        let of_component = |state: &&mut DomainState| state.domain.component == component;
+        let feeds = self.domains.iter_mut().filter(of_component).filter_map(|state| state.feed.as_mut());
+        let awake = feeds.filter(|feed| !feed.suspended);
+        let mut windows: Vec<&mut Window> = awake.map(|feed| &mut feed.window).collect();
+        if windows.is_empty() || certain && !windows.iter().all(|window| window.is_full(component)) {
+            return;
         }
+        if let (true, Some(floor)) = (certain, self.floors.get_mut(component as usize)) {
+            let power = windows.iter().map(|window| window.power().microwatts()).sum();
+            let utilisation =
+                windows.iter().map(|window| window.utilisation()).sum::<f64>() / windows.len().max(1) as f64;
+            let time = windows.iter().map(|window| window.time()).min().unwrap_or_default();
+            floor.observe(Power::from_microwatts(power), time, utilisation);
+        }
+        windows.iter_mut().for_each(|window| **window = Window::default());
     }
 
     /// What the whole-node meter has beyond the components is `other`; a deficit is carried on.
-    fn close_whole(&mut self) {
+    /// Accelerators are read at a pace of their own: the whole waits for them, or it would hold energy of theirs that is not
+    /// subtracted yet.
+    fn close_whole(&mut self, now: Moment) {
+        if self.domains.iter().any(|state| state.lags(now)) {
+            return;
+        }
         let is_whole = |state: &&mut DomainState| state.domain.role == Role::Whole && state.feed.is_some();
         let Some(state) = self.domains.iter_mut().find(is_whole).filter(|state| state.closes()) else {
             return;
@@ -262,31 +282,33 @@ impl Node {
         let at = state.read_at();
         let Some(feed) = &mut state.feed else { return };
         let parts = core::mem::take(&mut self.beside_whole);
-        if feed.doubtful {
-            // Nothing is known of the whole in this interval, so nothing of what lies beside the components.
-            feed.restart(&self.usage, at);
-            return;
+        let mut certain = false;
+        // Nothing is known of the whole in a doubtful interval, so nothing of what lies beside the components.
+        if !feed.doubtful {
+            let needed = parts + self.deficit;
+            let beyond = feed.energy.checked_sub(needed).unwrap_or_default();
+            self.deficit = needed.checked_sub(feed.energy).unwrap_or_default();
+            let component = Component::Other;
+            let floor = self.floors.get(component as usize).and_then(Floor::power).unwrap_or_default();
+            let idle = floor.during(at.since(feed.base.at)).min(beyond);
+            let active = beyond.checked_sub(idle).unwrap_or_default();
+            let interval = Interval { component, socket: None, active, idle, base: &feed.base, claims: None };
+            self.attribution.charge(&interval, &self.usage, &mut self.ledger);
+            certain = feed.learn(beyond, at, Some(self.usage.utilisation_since(&feed.base)));
         }
-        let needed = parts + self.deficit;
-        let beyond = feed.energy.checked_sub(needed).unwrap_or_default();
-        self.deficit = needed.checked_sub(feed.energy).unwrap_or_default();
-        let time = at.since(feed.base.at);
-        let component = Component::Other;
-        let mut idle = Energy::ZERO;
-        if let Some(floor) = self.floors.get_mut(component as usize) {
-            idle = floor.power().unwrap_or_default().during(time).min(beyond);
-            floor.observe(beyond, time, self.usage.utilisation_since(&feed.base, at));
-        }
-        let active = beyond.checked_sub(idle).unwrap_or_default();
-        let interval = Interval { component, socket: None, active, idle, base: &feed.base, claims: None };
-        self.attribution.charge(&interval, &self.usage, &mut self.ledger);
         feed.restart(&self.usage, at);
+        self.domains
+            .iter_mut()
+            .filter_map(|state| state.feed.as_mut())
+            .for_each(|feed| feed.beside_whole = false);
+        self.observe(Component::Other, certain);
     }
 
     /// Chooses, for each piece of silicon, the domain that feeds the node's total in the next interval: the first of the
     /// meters that can be read. A domain that fails keeps its place for a while, and for good where nothing takes it: its
     /// counter goes on, so its energy comes with its next reading.
     fn choose_feeds(&mut self) {
+        let before: Vec<bool> = self.domains.iter().map(|state| state.feed.is_some()).collect();
         for place in 0..self.domains.len() {
             let Some(state) = self.domains.get(place) else { continue };
             let feeds = match state.domain.role {
@@ -309,6 +331,14 @@ impl Node {
                 self.ledger.unmeter(component);
             }
         }
+        // With a part more or less it is another component, and draws another power when nothing runs.
+        for (state, before) in self.domains.iter().zip(before) {
+            if let Some(floor) = self.floors.get_mut(state.domain.component as usize)
+                && before != state.feed.is_some()
+            {
+                floor.forget();
+            }
+        }
     }
 
     /// Whether any measured domain of the component can be read, or could a moment ago.
@@ -322,8 +352,7 @@ impl Node {
         if !feeds {
             state.feed = None;
         } else if state.feed.is_none() && state.fresh() {
-            let base = self.usage.base(state.read_at());
-            state.feed = Some(OpenInterval { base, energy: Energy::ZERO, doubtful: false, slept: false });
+            state.feed = Some(OpenInterval::new(self.usage.base(state.read_at())));
             self.ledger.meter(state.domain.component);
         }
     }
@@ -416,13 +445,6 @@ impl Node {
                 snapshot.gpus.push(GpuRow { look, method: method.label() });
             }
         }
-    }
-}
-
-impl OpenInterval {
-    fn restart(&mut self, usage: &Usage, at: Moment) {
-        usage.rebase(&mut self.base, at);
-        (self.energy, self.doubtful, self.slept) = (Energy::ZERO, false, false);
     }
 }
 

@@ -28,12 +28,15 @@ pub struct Sample<'a> {
 /// What the machine as a whole used, cumulative.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeUsage {
-    /// Busy time (user, nice, system, irq, softirq; without guest, steal, idle, iowait) since boot, by socket.
+    /// Busy time (user, nice, system, irq, softirq; without guest, steal, idle, iowait) by socket, since whenever: it never
+    /// falls, whichever processors come and go.
     pub busy: Vec<Duration>,
     /// The sockets' physical package ids, beside `busy`; empty where the machine does not tell.
     pub packages: Vec<u16>,
     /// Processors online.
     pub cpus: u32,
+    /// Whether processors came or went since the tick before: the power of that time says nothing about the idle floor.
+    pub changed: bool,
     /// Memory in use, in bytes: `MemTotal − MemFree − Inactive(file)`.
     pub memory_held: u64,
     /// Memory of the machine, in bytes: `MemTotal`.

@@ -52,6 +52,8 @@ struct Totals {
     rest_cpu: u64,
     /// Memory × time that no workload held, in KiB·ms.
     rest_memory: u64,
+    /// Time that all processors had, busy or not, in ns.
+    capacity: u64,
 }
 
 /// What was added in the present tick.
@@ -125,12 +127,12 @@ impl Usage {
         let held_by_all = node.memory_held.max(tick.memory);
         let rest = held(held_by_all - tick.memory, interval);
         self.totals.rest_memory = self.totals.rest_memory.wrapping_add(rest);
+        let capacity = nanos(interval).wrapping_mul(u64::from(node.cpus.max(1)));
+        self.totals.capacity = self.totals.capacity.wrapping_add(capacity);
 
         self.totals.busy.resize(node.busy.len().max(1), 0);
-        if self.last_busy.len() != node.busy.len() {
-            // Another number of sockets than before: their times start at their present values.
-            self.last_busy.clone_from(&node.busy);
-        }
+        // A socket that is new has been busy since it came.
+        self.last_busy.resize(node.busy.len(), Duration::ZERO);
         let gain = |now: &Duration, last: &Duration| nanos(now.saturating_sub(*last));
         let told: u64 = node.busy.iter().zip(&self.last_busy).map(|(now, last)| gain(now, last)).sum();
         let need = top_level.max(tick.cpu);
@@ -139,9 +141,10 @@ impl Usage {
         self.debt = (busy - left).min(LATE);
         self.totals.rest_cpu = self.totals.rest_cpu.wrapping_add(busy - tick.cpu);
         let mut counts = node.busy.iter().zip(&self.last_busy);
+        let even = busy / self.totals.busy.len().max(1) as u64;
         for total in &mut self.totals.busy {
             let gain = counts.next().map_or(0, |(now, last)| gain(now, last));
-            *total = total.wrapping_add(if told == 0 { busy } else { scaled(gain, busy, told) });
+            *total = total.wrapping_add(if told == 0 { even } else { scaled(gain, busy, told) });
         }
         self.last_busy.clone_from(&node.busy);
     }
@@ -187,12 +190,13 @@ impl Usage {
         self.totals.busy.iter().fold(0, |sum: u64, busy| sum.wrapping_add(*busy))
     }
 
-    /// The part of all processors' time since `base` in which they were busy, 0 to 1.
-    pub fn utilisation_since(&self, base: &Base, now: Moment) -> f64 {
-        let busy: u64 =
-            self.totals.busy.iter().zip(&base.totals.busy).map(|(now, then)| now.wrapping_sub(*then)).sum();
-        let whole = now.since(base.at).as_secs_f64() * f64::from(self.cpus.max(1)) * 1e9;
-        if whole > 0.0 { (busy as f64 / whole).clamp(0.0, 1.0) } else { 0.0 }
+    /// The part of all processors' time since `base` in which they were busy, 0 to 1: between the same two ticks as the
+    /// usage, whenever a meter was read.
+    pub fn utilisation_since(&self, base: &Base) -> f64 {
+        let gains = self.totals.busy.iter().zip(base.totals.busy.iter().chain(core::iter::repeat(&0)));
+        let busy: u64 = gains.map(|(now, then)| now.wrapping_sub(*then)).sum();
+        let capacity = self.totals.capacity.wrapping_sub(base.totals.capacity);
+        if capacity > 0 { (busy as f64 / capacity as f64).clamp(0.0, 1.0) } else { 0.0 }
     }
 
     /// What is reserved by each consumer, as `of` tells, and last what of the `capacity` is left.

@@ -90,6 +90,7 @@ impl Bench {
                 busy: vec![Duration::ZERO; sockets],
                 packages: (0..sockets as u16).collect(),
                 cpus: 8,
+                changed: false,
                 memory_held: 0,
                 memory_total: 64 * GIB,
             },

@@ -22,6 +22,8 @@ pub struct Claims {
     used: Weights,
     held: Weights,
     time: Duration,
+    /// Whether the newest look found it suspended.
+    suspended: bool,
     /// Busy seconds; `None` where the device does not tell.
     busy: Option<f64>,
 }
@@ -37,6 +39,17 @@ impl Claims {
     pub fn held(&self, places: usize, into: &mut Vec<u64>) -> bool {
         laid_out(&self.held, places, into);
         into.iter().take(places).any(|weight| *weight > 0)
+    }
+
+    /// Whether the device is off rather than idle.
+    pub const fn suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// How busy the device was since its interval began, 0 to 1; `None` where it does not tell.
+    pub fn utilisation(&self) -> Option<f64> {
+        let time = self.time.as_secs_f64();
+        self.busy.filter(|_| time > 0.0).map(|busy| (busy / time).clamp(0.0, 1.0))
     }
 
     fn names(&self, consumer: ConsumerId) -> bool {
@@ -57,7 +70,8 @@ impl Claims {
             }
         }
         // One that is suspended is off, not idle: what idle GPUs draw is not learned from it.
-        if look.gauges.suspended {
+        self.suspended = look.gauges.suspended;
+        if self.suspended {
             return method;
         }
         let before = if self.time.is_zero() { Some(0.0) } else { self.busy };
@@ -144,14 +158,6 @@ impl Devices {
         for state in self.states.iter_mut().filter(|state| !is_metered(&state.domain)) {
             state.claims = Claims::default();
         }
-    }
-
-    /// How busy the devices with open claims were, 0 to 1; `None` where one does not tell.
-    pub fn utilisation(&self) -> Option<f64> {
-        let open = || self.states.iter().map(|state| &state.claims).filter(|claims| !claims.time.is_zero());
-        let sum = open().try_fold(0.0, |sum, claims| Some(sum + claims.busy? / claims.time.as_secs_f64()))?;
-        let count = open().count();
-        (count > 0).then(|| sum / count as f64)
     }
 
     /// Whether a consumer is still to be charged for something.

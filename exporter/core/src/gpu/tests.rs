@@ -221,9 +221,10 @@ fn several_looks_count_by_time_and_by_how_busy_the_device_was() {
     assert!(devices.claims(&device().domain).is_some_and(|claims| claims.used(2, &mut weights)));
     assert_eq!(weights[0] / 3, weights[1]);
     assert_eq!(weights[2], 0);
-    assert_eq!(devices.utilisation(), Some(0.8));
+    let utilisation = |devices: &Devices| devices.claims(&device().domain).and_then(Claims::utilisation);
+    assert_eq!(utilisation(&devices), Some(0.8));
     devices.clear(&device().domain);
-    assert_eq!(devices.utilisation(), None);
+    assert_eq!(utilisation(&devices), None);
 }
 
 #[test]
@@ -378,7 +379,7 @@ fn dies_of_one_package_share_its_meter() {
     devices.take(&[die("card0", "a", 0, 0.0), die("card1", "b", 900_000, 1.0)], &[], find);
     assert!(devices.claims(&device().domain).is_some_and(|claims| claims.used(2, &mut weights)));
     assert_eq!((weights[0], weights[1] > 0, weights[2]), (0, true, 0));
-    assert_eq!(devices.utilisation(), Some(0.5));
+    assert_eq!(devices.claims(&device().domain).and_then(Claims::utilisation), Some(0.5));
     assert_eq!(devices.newest().count(), 2);
     devices.clear(&device().domain);
     devices.take(&[die("card0", "a", 300_000, 0.3), die("card1", "b", 900_000, 0.9)], &[], find);
