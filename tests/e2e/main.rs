@@ -34,6 +34,7 @@ mod meter_faults;
 mod meters;
 mod otlp;
 mod pods;
+mod processors;
 mod prometheus;
 mod real_cgroups;
 mod rules;

@@ -11,15 +11,16 @@ use noether_core::roster::Names;
 use noether_core::sample::{NodeUsage, Sample};
 use noether_core::snapshot::Generation;
 use noether_core::vitals::{Histogram, SourceRow};
-use noether_sources::cgroup::{CgroupTree, Options, UNCOUNTED_REMEDY, uncounted_text};
+use noether_sources::cgroup::{CgroupTree, Options, SocketsOf, UNCOUNTED_REMEDY, uncounted_text};
 use noether_sources::holder::Holders;
 use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::kubernetes::{Assignments, Kubernetes};
 use noether_sources::meminfo::Meminfo;
+use noether_sources::processors::Processors;
 use noether_sources::scope::ScopeWatch;
 use noether_sources::slurm::Jobs;
 use noether_sources::stat::{CpuTimes, Stat};
-use noether_sources::topology::{CpuList, Topology};
+use noether_sources::topology::{CpuList, packages};
 use noether_sources::{Error, Machine};
 
 use crate::clock;
@@ -88,7 +89,7 @@ pub struct Crank {
     holders: Holders,
     kubernetes: Option<Kubernetes>,
     pod_resources: Option<PodResources>,
-    topology: Topology,
+    processors: Processors,
     scope: ScopeWatch,
     cpu: CpuTimes,
     usage: NodeUsage,
@@ -125,7 +126,7 @@ impl Crank {
             holders: Holders::new(&machine),
             kubernetes: None,
             pod_resources: None,
-            topology: Topology::read(&machine),
+            processors: Processors::default(),
             scope: ScopeWatch::new(&machine),
             cpu: CpuTimes::default(),
             usage: NodeUsage::default(),
@@ -144,6 +145,7 @@ impl Crank {
             settings,
         };
         crank.limit_interval();
+        crank.learn_topology(false);
         crank.open_cgroups();
         crank
     }
@@ -250,12 +252,11 @@ impl Crank {
         if let Some(tree) = &mut self.cgroups.source {
             tree.want_memory(memory);
         }
-        self.topology.busy(&self.cpu, &mut self.usage.busy);
-        self.usage.cpus = u32::try_from(self.cpu.each.len()).unwrap_or(u32::MAX);
+        self.count_processors();
         if self.meters.has_hosts() {
             let text = format!("meter rapl: {}", self.scope.scope());
             self.once.warn(self.read, "the scope of rapl".into(), &text);
-            self.scope.widen(self.read, &mut self.usage);
+            self.scope.widen(self.read, self.processors.topology(), &mut self.usage);
         }
         if let Some(memory) = self.meminfo.read(&mut self.once, Meminfo::read) {
             (self.usage.memory_held, self.usage.memory_total) = (memory.held(), memory.total);
@@ -263,6 +264,35 @@ impl Crank {
                 tree.want_huge_pages(memory.huge_pages);
             }
         }
+    }
+
+    /// Who came online may sit on a socket that was not known, and the cpusets of workloads may lead elsewhere by now.
+    fn count_processors(&mut self) {
+        self.processors.advance(&self.cpu);
+        if self.processors.changed() {
+            self.learn_topology(true);
+        }
+        self.usage.changed = self.processors.changed();
+        self.usage.cpus = self.processors.online();
+        self.usage.busy.clear();
+        self.usage.busy.extend_from_slice(self.processors.busy());
+    }
+
+    /// `changed` tells whether the kernel has changed cpusets, as it does when processors come and go.
+    fn learn_topology(&mut self, changed: bool) {
+        let news = self.processors.learn(&packages(&self.machine)) || changed;
+        self.usage.packages = self.processors.topology().packages().to_vec();
+        if let (true, Some(sockets), Some(tree)) = (news, self.sockets_of(), &mut self.cgroups.source) {
+            tree.set_sockets(sockets);
+        }
+    }
+
+    /// Where there are several sockets, those that a cpuset leads to.
+    fn sockets_of(&self) -> Option<SocketsOf> {
+        let topology = self.processors.topology().clone();
+        let sockets =
+            move |cpus: &str| topology.sockets_of(&CpuList::parse(cpus.as_bytes()).unwrap_or_default());
+        (self.processors.topology().sockets() > 1).then(|| Box::new(sockets) as _)
     }
 
     fn wait(&mut self, time: Duration) {
@@ -280,6 +310,7 @@ impl Crank {
         self.limit_interval();
         self.scope.rescan();
         self.stat.source.rescan();
+        self.learn_topology(false);
         self.meminfo.source.rescan();
         match &mut self.cgroups.source {
             None => self.open_cgroups(),
@@ -308,14 +339,9 @@ impl Crank {
     }
 
     fn open_cgroups(&mut self) {
-        self.usage.packages = self.topology.packages().to_vec();
-        let topology = self.topology.clone();
-        let sockets =
-            move |cpus: &str| topology.sockets_of(&CpuList::parse(cpus.as_bytes()).unwrap_or_default());
-        let several = self.topology.sockets() > 1;
         let options = Options {
             recognise: self.units.recogniser(),
-            sockets: several.then(|| Box::new(sockets) as _),
+            sockets: self.sockets_of(),
             memory: false,
             reserved: self.settings.idle == IdlePolicy::Requests,
             inotify: true,

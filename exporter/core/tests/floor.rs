@@ -30,6 +30,7 @@ fn domain(component: Component, role: Role, number: u16) -> Arc<Domain> {
         place: Place { socket: Some(number), die: None, device: Some(location) },
         quality: Quality::Measured,
         max_power: None,
+        generation: 0,
         may_mirror: false,
     })
 }

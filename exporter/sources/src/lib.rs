@@ -21,6 +21,7 @@ pub mod nvml;
 pub mod owner;
 pub mod pattern;
 pub mod powercap;
+pub mod processors;
 pub mod rapl;
 pub mod regular;
 pub mod scope;

@@ -14,7 +14,7 @@ use noether_core::units::Power;
 pub use crate::cpu_power::Estimate;
 use crate::cpuinfo::{self, Processor};
 use crate::meter::{Look, Meter, Probe};
-use crate::stat::CpuTime;
+use crate::stat::{CpuTime, CpuTimes};
 use crate::{Error, Machine, cpu_power};
 
 /// The model of the processors' power.
@@ -44,7 +44,7 @@ struct Model {
     cpu: Processor,
     /// The estimate for as many processors as there were when it was made.
     estimate: Option<(u32, Estimate)>,
-    previous: Option<CpuTime>,
+    previous: Option<CpuTimes>,
 }
 
 impl Model {
@@ -74,10 +74,9 @@ impl Model {
 
 impl Meter for Model {
     fn read(&mut self, look: &Look<'_>, readings: &mut Vec<DomainReading>, _: &mut Vec<Error>) {
-        let all = look.cpu.all;
         // The first reading is only the base from which power is integrated: its value does not matter.
-        let load = self.previous.map_or(Some(0.0), |earlier| load(earlier, all));
-        self.previous = Some(all);
+        let load = self.previous.as_ref().map_or(Some(0.0), |earlier| load(look.cpu.since(earlier)));
+        self.previous = Some(look.cpu.clone());
         let Some(load) = load else { return };
         let online = match u32::try_from(look.cpu.each.len()) {
             Ok(0) => self.cpu.threads.max(1),
@@ -103,11 +102,10 @@ impl Meter for Model {
     }
 }
 
-/// The part of the time between two readings that the processors were busy. `None` where no time passed, or where a
-/// figure fell: iowait may, and a tree may be replaced.
-fn load(earlier: CpuTime, now: CpuTime) -> Option<f64> {
-    let busy = now.busy.checked_sub(earlier.busy)?.as_secs_f64();
-    let idle = now.idle.checked_sub(earlier.idle)?.as_secs_f64();
+/// The part of the time between two readings that the processors were busy, those that were online both times. `None` where
+/// no time passed.
+fn load(gain: CpuTime) -> Option<f64> {
+    let (busy, idle) = (gain.busy.as_secs_f64(), gain.idle.as_secs_f64());
     let all = busy + idle;
     (all > 0.0).then(|| (busy / all).clamp(0.0, 1.0))
 }
@@ -144,7 +142,8 @@ mod tests {
 
     fn times(busy: u64, idle: u64, cpus: u32) -> CpuTimes {
         let all = CpuTime { busy: Duration::from_secs(busy), idle: Duration::from_secs(idle) };
-        CpuTimes { all, each: (0..cpus).map(|cpu| (cpu, CpuTime::default())).collect() }
+        let each = CpuTime { busy: all.busy / cpus.max(1), idle: all.idle / cpus.max(1) };
+        CpuTimes { all, each: (0..cpus).map(|cpu| (cpu, each)).collect() }
     }
 
     fn watts(meter: &mut dyn Meter, cpu: &CpuTimes) -> Option<f64> {
@@ -172,8 +171,10 @@ mod tests {
         assert_eq!(watts(&mut *model, &times(2, 2, 2)), Some(4.04));
         assert_eq!(watts(&mut *model, &times(3, 3, 2)), Some(2.47));
         assert_eq!(watts(&mut *model, &times(3, 3, 2)), None, "no time passed");
-        assert_eq!(watts(&mut *model, &times(1, 9, 2)), None, "a figure fell");
-        assert_eq!(watts(&mut *model, &times(1, 10, 1)), Some(0.45), "a processor went offline");
+        assert_eq!(watts(&mut *model, &times(2, 10, 2)), Some(0.9), "a figure that falls is no time");
+        assert_eq!(watts(&mut *model, &times(1, 8, 1)), Some(0.45), "a processor went offline");
+        // The other one comes back with all that it ever did; half of the time of the first was busy.
+        assert_eq!(watts(&mut *model, &times(2 * 2, 2 * 9, 2)), Some(2.47));
     }
 
     #[test]
@@ -197,7 +198,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_load_is_a_part(busy in 0..u64::MAX, idle in 0..u64::MAX, later in 0..u64::MAX, rest in 0..u64::MAX) {
-            if let Some(load) = load(times(busy, idle, 0).all, times(later, rest, 0).all) {
+            if let Some(load) = load(times(later, rest, 0).since(&times(busy, idle, 0))) {
                 prop_assert!((0.0..=1.0).contains(&load));
             }
         }

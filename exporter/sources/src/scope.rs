@@ -8,14 +8,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use noether_core::reading::Moment;
 use noether_core::sample::NodeUsage;
 
-use crate::file::{beginning, number};
+use crate::file::{beginning, contents, names, number};
 use crate::stat::{CpuTimes, Stat};
 use crate::topology::{CpuList, Topology};
 use crate::{Machine, cpuinfo};
@@ -72,12 +71,34 @@ impl fmt::Display for Scope {
     }
 }
 
+/// What was found of it in one look.
+#[derive(Clone, Debug, Default)]
+pub struct Sighting {
+    /// Processors in `<procfs>/stat`.
+    visible: Vec<u32>,
+    /// Processors online in `<sysfs>`.
+    online: Vec<u32>,
+    has_lxcfs: bool,
+    is_virtual: bool,
+}
+
+impl Sighting {
+    /// Looks at the machine whose `<procfs>/stat` says `times`. What cannot be read is not known: each source says so.
+    pub fn of(machine: &Machine, times: &CpuTimes) -> Self {
+        let cpuinfo = contents(&machine.procfs.join("cpuinfo")).unwrap_or_default();
+        Self {
+            visible: times.each.iter().map(|(cpu, _)| *cpu).collect(),
+            online: online(&machine.sysfs),
+            has_lxcfs: has_lxcfs(&machine.procfs),
+            is_virtual: cpuinfo::parse(&cpuinfo).is_virtual,
+        }
+    }
+}
+
 /// Finds the scope, and follows it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ScopeWatch {
-    machine: Machine,
     scope: Scope,
-    topology: Topology,
     /// Processors that `<procfs>/stat` has shown: they are seen, though they may be offline by now.
     seen: BTreeSet<u32>,
     /// What the last look but one found, where that was something else.
@@ -90,17 +111,17 @@ pub struct ScopeWatch {
 impl ScopeWatch {
     /// Looks for the first time.
     pub fn new(machine: &Machine) -> Self {
-        let mut watch = Self {
-            machine: machine.clone(),
-            scope: Scope::Whole,
-            topology: Topology::default(),
-            seen: BTreeSet::new(),
-            next: None,
-            online: Vec::new(),
-            busy: None,
-        };
-        watch.scope = watch.look();
+        let mut times = CpuTimes::default();
+        // Where it cannot be read, the source `stat` says so.
+        let _ = Stat::new(machine).read(&mut times);
+        let mut watch = Self::default();
+        watch.begin(&Sighting::of(machine, &times));
         watch
+    }
+
+    /// Takes the first look.
+    pub fn begin(&mut self, sighting: &Sighting) {
+        self.scope = self.judge(sighting);
     }
 
     /// The scope, as last found.
@@ -108,9 +129,9 @@ impl ScopeWatch {
         self.scope
     }
 
-    /// Looks again. Something else must be found twice: processors may be going online or offline.
-    pub fn rescan(&mut self) {
-        let found = self.look();
+    /// Takes another look. Something else must be found twice: processors may be going online or offline.
+    pub fn observe(&mut self, sighting: &Sighting) {
+        let found = self.judge(sighting);
         if found == self.scope {
             self.next = None;
         } else if self.next.replace(found) == Some(found) {
@@ -118,27 +139,23 @@ impl ScopeWatch {
         }
     }
 
-    fn look(&mut self) -> Scope {
-        let mut times = CpuTimes::default();
-        // Where it cannot be read, the source `stat` says so.
-        let _ = Stat::new(&self.machine).read(&mut times);
-        self.seen.extend(times.each.iter().map(|(cpu, _)| *cpu));
-        self.topology = Topology::read(&self.machine);
-        self.online = online(&self.machine.sysfs);
+    fn judge(&mut self, sighting: &Sighting) -> Scope {
+        self.seen.extend(&sighting.visible);
+        self.online.clone_from(&sighting.online);
         let hidden = self.online.iter().filter(|cpu| !self.seen.contains(cpu)).count();
-        if hidden > 0 && !times.each.is_empty() {
+        if hidden > 0 && !sighting.visible.is_empty() {
             return Scope::Part { visible: self.seen.len(), online: self.online.len() };
         }
-        if has_lxcfs(&self.machine.procfs) {
-            return Scope::Container;
+        match (sighting.has_lxcfs, sighting.is_virtual) {
+            (true, _) => Scope::Container,
+            (false, true) => Scope::Virtual,
+            (false, false) => Scope::Whole,
         }
-        let cpuinfo = fs::read(self.machine.procfs.join("cpuinfo")).unwrap_or_default();
-        if cpuinfo::parse(&cpuinfo).is_virtual { Scope::Virtual } else { Scope::Whole }
     }
 
     /// Puts the time of all processors in the place of the busy time that does not show: so nobody pays for what others may
     /// have used.
-    pub fn widen(&mut self, now: Moment, usage: &mut NodeUsage) {
+    pub fn widen(&mut self, now: Moment, topology: &Topology, usage: &mut NodeUsage) {
         if !self.scope.hides_work() {
             return;
         }
@@ -147,7 +164,7 @@ impl ScopeWatch {
         let time = now.since(*before);
         *before = now;
         for cpu in &self.online {
-            if let Some(busy) = busy.get_mut(self.topology.socket_of(*cpu)) {
+            if let Some(busy) = busy.get_mut(topology.socket_of(*cpu)) {
                 *busy = busy.saturating_add(time);
             }
         }
@@ -159,11 +176,11 @@ impl ScopeWatch {
 /// The processors that are online and have a place: one that is offline has no folder `topology`.
 fn online(sysfs: &Path) -> Vec<u32> {
     let folder = sysfs.join("devices/system/cpu");
-    let list = fs::read(folder.join("online")).ok().and_then(|content| CpuList::parse(&content));
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| {
-        let cpu = number(entry.file_name().as_encoded_bytes().strip_prefix(b"cpu")?)?;
-        entry.path().join("topology").is_dir().then(|| u32::try_from(cpu).ok()).flatten()
+    let list = contents(&folder.join("online")).ok().and_then(|content| CpuList::parse(&content));
+    let entries = names(&folder).into_iter().flatten();
+    let numbers = entries.filter_map(|name| {
+        let cpu = number(name.as_encoded_bytes().strip_prefix(b"cpu")?)?;
+        folder.join(name).join("topology").is_dir().then(|| u32::try_from(cpu).ok()).flatten()
     });
     numbers.filter(|cpu| list.as_ref().is_none_or(|list| list.contains(*cpu))).collect()
 }
@@ -188,6 +205,7 @@ fn is_lxcfs(line: &str, ours: &Path) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
     use tempfile::TempDir;
 
     fn machine(folder: &TempDir) -> Machine {
@@ -248,9 +266,14 @@ mod tests {
     fn processors_that_come_and_go_change_nothing() {
         let folder = tree(8, 8);
         let mut watch = ScopeWatch::new(&machine(&folder));
+        let rescan = |watch: &mut ScopeWatch| {
+            let mut times = CpuTimes::default();
+            Stat::new(&machine(&folder)).read(&mut times).unwrap();
+            watch.observe(&Sighting::of(&machine(&folder), &times));
+        };
         show(&folder, 6);
         for _ in 0..3 {
-            watch.rescan();
+            rescan(&mut watch);
             assert_eq!(watch.scope(), Scope::Whole);
         }
         // Two more come: they show in /sys first.
@@ -258,9 +281,9 @@ mod tests {
             put(&folder, &format!("sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"), "0\n");
         }
         put(&folder, "sys/devices/system/cpu/online", "0-9\n");
-        watch.rescan();
+        rescan(&mut watch);
         show(&folder, 10);
-        watch.rescan();
+        rescan(&mut watch);
         assert_eq!(watch.scope(), Scope::Whole);
         let offline = tree(8, 6);
         put(&offline, "sys/devices/system/cpu/online", "0-5\n");
@@ -271,13 +294,14 @@ mod tests {
     fn the_time_of_all_processors_stands_for_what_does_not_show() {
         let folder = tree(16, 2);
         let mut watch = ScopeWatch::new(&machine(&folder));
+        let topology = Topology::of(&(0..16).map(|cpu| (cpu, Some((cpu % 2) as u16))).collect::<Vec<_>>());
         let second = |second| Moment::from_boot(Duration::from_secs(second));
         let shown = || vec![Duration::from_secs(7), Duration::from_secs(3)];
         let mut usage = NodeUsage { busy: shown(), cpus: 2, ..NodeUsage::default() };
-        watch.widen(second(10), &mut usage);
+        watch.widen(second(10), &topology, &mut usage);
         assert_eq!(usage.busy, shown());
         usage.busy = shown();
-        watch.widen(second(12), &mut usage);
+        watch.widen(second(12), &topology, &mut usage);
         assert_eq!((usage.busy, usage.cpus), ([23, 19].map(Duration::from_secs).to_vec(), 16));
     }
 

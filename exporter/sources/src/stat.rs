@@ -20,10 +20,47 @@ pub struct CpuTime {
 /// What one reading of `<procfs>/stat` gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuTimes {
-    /// The `cpu` line.
+    /// The `cpu` line: the sum of the processors that are online, which leaps when one comes or goes.
     pub all: CpuTime,
-    /// The `cpuN` lines, of the processors that are online: number and times.
+    /// The `cpuN` lines, of the processors that are online: number and times, in the order of the numbers.
     pub each: Vec<(u32, CpuTime)>,
+}
+
+impl CpuTimes {
+    /// Whether the same processors are online as in `other`.
+    pub fn same_processors(&self, other: &Self) -> bool {
+        self.each.len() == other.each.len()
+            && self.each.iter().zip(&other.each).all(|((a, _), (b, _))| a == b)
+    }
+
+    /// What all processors that were online both times did since `earlier`.
+    pub fn since(&self, earlier: &Self) -> CpuTime {
+        gains(earlier, self).fold(CpuTime::default(), |sum, (_, gain)| CpuTime {
+            busy: sum.busy.saturating_add(gain.busy),
+            idle: sum.idle.saturating_add(gain.idle),
+        })
+    }
+}
+
+/// What each processor that was online both times did in between, by its number; of the line `cpu`, without a number, where
+/// there are no others. One that comes or goes has no figure: where its counters go on from is not documented. Counters of a
+/// processor may fall, `iowait` above all: that is no time.
+pub fn gains<'t>(
+    earlier: &'t CpuTimes,
+    now: &'t CpuTimes,
+) -> impl Iterator<Item = (Option<u32>, CpuTime)> + 't {
+    let gain = |earlier: CpuTime, now: CpuTime| CpuTime {
+        busy: now.busy.saturating_sub(earlier.busy),
+        idle: now.idle.saturating_sub(earlier.idle),
+    };
+    let mut before = earlier.each.iter().peekable();
+    let each = now.each.iter().filter_map(move |(cpu, now)| {
+        while before.next_if(|(other, _)| other < cpu).is_some() {}
+        let (_, earlier) = before.next_if(|(other, _)| other == cpu)?;
+        Some((Some(*cpu), gain(*earlier, *now)))
+    });
+    let sums = earlier.each.is_empty() && now.each.is_empty();
+    each.chain(sums.then(|| (None, gain(earlier.all, now.all))))
 }
 
 /// The opened file.
@@ -74,6 +111,8 @@ pub fn parse<'a>(content: &'a [u8], clock_ticks: u64, into: &mut CpuTimes) -> Re
             into.each.push((cpu, time));
         }
     }
+    // The kernel writes them in order already.
+    into.each.sort_unstable_by_key(|(cpu, _)| *cpu);
     into.all = all.ok_or(Unexpected { expected: "a line that starts with `cpu `", found: content })?;
     Ok(())
 }
@@ -137,6 +176,25 @@ mod tests {
         let third = CpuTime { busy: Duration::from_millis(670), idle: Duration::from_millis(20_250) };
         assert_eq!(times.each.get(1), Some(&(3, third)));
         assert_eq!(times.each.len(), 2);
+    }
+
+    #[test]
+    fn gains_are_those_of_who_was_there_both_times() {
+        let at = |content: &str| {
+            let mut times = CpuTimes::default();
+            parse(content.as_bytes(), 1, &mut times).unwrap();
+            times
+        };
+        let earlier = at("cpu 60 0 0 90\ncpu0 10 0 0 30\ncpu2 20 0 0 30\ncpu7 30 0 0 30\n");
+        let now = at("cpu 1072 0 0 76\ncpu7 32 0 0 29\ncpu0 11 0 0 33\ncpu3 999 0 0 9\n");
+        let seconds =
+            |busy, idle| CpuTime { busy: Duration::from_secs(busy), idle: Duration::from_secs(idle) };
+        let found: Vec<_> = gains(&earlier, &now).collect();
+        assert_eq!(found, [(Some(0), seconds(1, 3)), (Some(7), seconds(2, 0))]);
+        assert_eq!(now.since(&earlier), seconds(3, 3));
+        assert!(!now.same_processors(&earlier) && now.same_processors(&now));
+        let sums = [at("cpu 5 0 0 5\n"), at("cpu 7 0 0 4\n")];
+        assert_eq!(gains(&sums[0], &sums[1]).collect::<Vec<_>>(), [(None, seconds(2, 0))]);
     }
 
     #[test]

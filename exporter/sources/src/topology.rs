@@ -4,45 +4,59 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use noether_core::sample::Sockets;
 
 use crate::Machine;
 use crate::file::number;
-use crate::stat::CpuTimes;
+
+/// Processors, and their physical package ids where they are told.
+pub type Packages = Vec<(u32, Option<u16>)>;
 
 /// The sockets of a machine. They are numbered 0, 1, 2, … in the order of their physical package ids, which may have
-/// gaps; a meter's domain tells the package id, and [`Topology::index_of`] leads from there to the number.
+/// gaps; one that appears later gets the next number. A meter's domain tells the package id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
     /// The sockets' physical package ids, by socket; empty where the machine does not tell, and is one socket.
     packages: Vec<u16>,
-    /// Processors and their sockets, by processor.
+    /// Processors whose socket is known, by processor.
     socket_of: Vec<(u32, usize)>,
 }
 
+/// Reads `<sysfs>/devices/system/cpu/cpuN/topology/physical_package_id`. What cannot be read is not known: virtual machines
+/// and some ARM systems (which say -1) have nothing there, and processors that are offline have no folder `topology`.
+pub fn packages(machine: &Machine) -> Packages {
+    let folder = machine.sysfs.join("devices/system/cpu");
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let cpus = entries.filter_map(|entry| cpu_number(entry.file_name().as_encoded_bytes()));
+    cpus.map(|cpu| (cpu, package_of(&folder, cpu))).collect()
+}
+
 impl Topology {
-    /// Reads `<sysfs>/devices/system/cpu/cpuN/topology/physical_package_id`. What cannot be read counts to the first
-    /// socket: virtual machines and some ARM systems (which say -1) have nothing there.
-    pub fn read(machine: &Machine) -> Self {
-        let folder = machine.sysfs.join("devices/system/cpu");
-        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-        let cpus = entries.filter_map(|entry| cpu_number(entry.file_name().as_encoded_bytes()));
-        Self::of(cpus.map(|cpu| (cpu, package_of(&folder, cpu))).collect())
+    /// From processors and their physical package ids.
+    pub fn of(cpus: &Packages) -> Self {
+        let mut topology = Self::default();
+        topology.learn(cpus);
+        topology
     }
 
-    /// From processors and their physical package ids.
-    pub fn of(mut cpus: Vec<(u32, Option<u16>)>) -> Self {
-        cpus.sort_unstable();
-        cpus.dedup_by_key(|(cpu, _)| *cpu);
+    /// Learns where processors sit, and tells whether that is news. What was known of others stays: a processor that went
+    /// offline is where it was, and a number, once given to a socket, is that socket's.
+    pub fn learn(&mut self, cpus: &Packages) -> bool {
+        let before = self.clone();
         let mut packages: Vec<u16> = cpus.iter().filter_map(|(_, package)| *package).collect();
         packages.sort_unstable();
         packages.dedup();
-        let index =
-            |package: Option<u16>| package.and_then(|id| packages.binary_search(&id).ok()).unwrap_or(0);
-        let socket_of = cpus.into_iter().map(|(cpu, package)| (cpu, index(package))).collect();
-        Self { packages, socket_of }
+        packages.retain(|package| !self.packages.contains(package));
+        self.packages.extend(packages);
+        for (cpu, package) in cpus {
+            let Some(socket) = package.and_then(|package| self.index_of(package)) else { continue };
+            match self.socket_of.binary_search_by_key(cpu, |(known, _)| *known) {
+                Ok(place) => self.socket_of.get_mut(place).map_or((), |known| known.1 = socket),
+                Err(place) => self.socket_of.insert(place, (*cpu, socket)),
+            }
+        }
+        *self != before
     }
 
     /// How many sockets there are, at least one.
@@ -65,11 +79,12 @@ impl Topology {
     pub fn index_of(&self, package: u16) -> Option<usize> {
         match self.packages.as_slice() {
             [] => (package == 0).then_some(0),
-            packages => packages.binary_search(&package).ok(),
+            packages => packages.iter().position(|known| *known == package),
         }
     }
 
-    /// The sockets that the processors of `cpus` sit on. An empty list is a cpuset that restricts nothing.
+    /// The sockets that the processors of `cpus` sit on, as far as they are known. An empty list is a cpuset that restricts
+    /// nothing.
     pub fn sockets_of(&self, cpus: &CpuList) -> Sockets {
         if self.sockets() == 1 || cpus.is_empty() {
             return Sockets::ALL;
@@ -78,27 +93,6 @@ impl Topology {
         match allowed.fold(0, |set, (_, socket)| set | 1_u64.checked_shl(*socket as u32).unwrap_or(0)) {
             0 => Sockets::ALL,
             set => Sockets(set),
-        }
-    }
-
-    /// The busy time by socket. Of one socket it is the `cpu` line, which keeps the times of processors taken offline.
-    pub fn busy(&self, times: &CpuTimes, into: &mut Vec<Duration>) {
-        into.clear();
-        into.resize(self.sockets(), Duration::ZERO);
-        match into.as_mut_slice() {
-            [only] => *only = times.all.busy,
-            // Where the lines of the processors are missing, nothing is known of the sockets: each has its part.
-            sockets if times.each.is_empty() => {
-                let part = times.all.busy / u32::try_from(sockets.len()).unwrap_or(u32::MAX);
-                sockets.fill(part);
-            }
-            sockets => {
-                for (cpu, time) in &times.each {
-                    if let Some(busy) = sockets.get_mut(self.socket_of(*cpu)) {
-                        *busy = busy.saturating_add(time.busy);
-                    }
-                }
-            }
         }
     }
 }
@@ -154,7 +148,6 @@ fn range(part: &[u8]) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stat::CpuTime;
     use proptest::prelude::*;
 
     fn list(content: &str) -> CpuList {
@@ -162,7 +155,7 @@ mod tests {
     }
 
     fn sparse() -> Topology {
-        Topology::of(vec![(3, Some(3)), (0, Some(0)), (2, Some(3)), (1, Some(0))])
+        Topology::of(&vec![(3, Some(3)), (0, Some(0)), (2, Some(3)), (1, Some(0))])
     }
 
     #[test]
@@ -174,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_tells_nothing_is_one_socket() {
-        for topology in [Topology::default(), Topology::of(vec![(0, None), (1, None)])] {
+        for topology in [Topology::default(), Topology::of(&vec![(0, None), (1, None)])] {
             assert_eq!((topology.sockets(), topology.index_of(0)), (1, Some(0)));
             assert_eq!(topology.sockets_of(&list("0")), Sockets::ALL);
         }
@@ -199,9 +192,10 @@ mod tests {
             clock_ticks: 100,
             page_size: 4096,
         };
-        let expected = Topology::of(vec![(0, Some(0)), (1, Some(0)), (10, Some(3)), (11, None)]);
-        assert_eq!(Topology::read(&machine), expected);
-        assert_eq!(expected.sockets(), 2);
+        let mut found = packages(&machine);
+        found.sort_unstable();
+        assert_eq!(found, [(0, Some(0)), (1, Some(0)), (10, Some(3)), (11, None)]);
+        assert_eq!(Topology::of(&found).sockets(), 2);
     }
 
     #[test]
@@ -212,15 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn busy_time_is_summed_by_socket() {
-        let time = |seconds| CpuTime { busy: Duration::from_secs(seconds), idle: Duration::ZERO };
-        let times =
-            CpuTimes { all: time(99), each: vec![(0, time(1)), (1, time(2)), (2, time(4)), (3, time(8))] };
-        let mut busy = Vec::new();
-        sparse().busy(&times, &mut busy);
-        assert_eq!(busy, [3, 12].map(Duration::from_secs));
-        Topology::default().busy(&times, &mut busy);
-        assert_eq!(busy, [Duration::from_secs(99)]);
+    fn a_processor_whose_socket_is_not_known_binds_to_none() {
+        // Processors 2 and 3 are offline.
+        let mut topology = Topology::of(&vec![(0, Some(0)), (1, Some(1)), (2, None), (3, None)]);
+        assert_eq!(["1-3", "2-3"].map(|cpus| topology.sockets_of(&list(cpus)).0), [0b10, u64::MAX]);
+        assert!(topology.learn(&vec![(0, Some(0)), (1, Some(1)), (2, Some(0)), (3, Some(1))]));
+        assert_eq!(["1-3", "2-3", "3"].map(|cpus| topology.sockets_of(&list(cpus)).0), [0b11, 0b11, 0b10]);
+        assert!(!topology.learn(&vec![(0, Some(0))]), "who is offline is where it was");
     }
 
     #[test]
@@ -238,7 +230,7 @@ mod tests {
         #[test]
         fn no_content_panics(content in "([0-9]{0,11}[-,]?){0,6}\n?", cpus: Vec<(u32, Option<u16>)>) {
             if let Some(list) = CpuList::parse(content.as_bytes()) {
-                let _ = Topology::of(cpus).sockets_of(&list);
+                let _ = Topology::of(&cpus).sockets_of(&list);
             }
         }
     }

@@ -77,6 +77,12 @@ impl Machine {
         self.model.physics(physics);
     }
 
+    /// Takes processors offline, or puts them online again.
+    pub fn switch(&mut self, cpus: &[u32], online: bool) {
+        self.model.switch(cpus, online);
+        self.write();
+    }
+
     /// The tree itself, for contents that no model gives. What is written here stays until the model has something
     /// new for that file.
     pub fn tree(&mut self) -> &mut Tree {

@@ -1,6 +1,6 @@
 //! The pure model: loads and physics become CPU time, memory and energy, exactly, piece by constant piece.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::hardware::{Counts, Hardware, Physics};
 use super::load::Load;
@@ -60,6 +60,9 @@ pub struct Model {
     loads: Vec<(Load, Stage)>,
     groups: BTreeMap<String, Group>,
     busy: Vec<f64>,
+    /// Busy seconds of each processor. While one is offline, nothing is added.
+    busy_of: BTreeMap<u32, f64>,
+    offline: BTreeSet<u32>,
     energy: Vec<f64>,
     power: Vec<f64>,
     truth: Truth,
@@ -72,7 +75,18 @@ impl Model {
         let busy = vec![0.0; hardware.sockets.len()];
         let (energy, power) = (vec![0.0; hardware.zones.len()], vec![0.0; hardware.zones.len()]);
         let groups = BTreeMap::from([(String::new(), Group::default())]);
-        Self { hardware, loads: Vec::new(), groups, busy, energy, power, truth: Truth::default(), now: 0.0 }
+        Self {
+            hardware,
+            loads: Vec::new(),
+            groups,
+            busy,
+            busy_of: BTreeMap::new(),
+            offline: BTreeSet::new(),
+            energy,
+            power,
+            truth: Truth::default(),
+            now: 0.0,
+        }
     }
 
     /// Adds a load. One that should have been born already is born now.
@@ -113,6 +127,27 @@ impl Model {
     /// CPU seconds that a socket was busy.
     pub fn busy(&self, socket: usize) -> f64 {
         self.busy[socket]
+    }
+
+    /// CPU seconds that a processor was busy.
+    pub fn busy_of(&self, cpu: u32) -> f64 {
+        self.busy_of.get(&cpu).copied().unwrap_or(0.0)
+    }
+
+    /// Whether a processor is online.
+    pub fn is_online(&self, cpu: u32) -> bool {
+        !self.offline.contains(&cpu)
+    }
+
+    /// Takes processors offline, or puts them online again.
+    pub fn switch(&mut self, cpus: &[u32], online: bool) {
+        for cpu in cpus {
+            if online {
+                self.offline.remove(cpu)
+            } else {
+                self.offline.insert(*cpu)
+            };
+        }
     }
 
     /// Joules that a zone has counted, when it is read.
@@ -215,12 +250,17 @@ impl Model {
         let busy: Vec<f64> =
             (0..self.busy.len()).map(|socket| rates.iter().map(|rates| rates[socket]).sum()).collect();
         for (socket, busy) in busy.iter().enumerate() {
-            let cpus = self.hardware.sockets[socket].len() as f64;
+            let online = self.hardware.sockets[socket].iter().filter(|cpu| !self.offline.contains(cpu));
+            let online: Vec<u32> = online.copied().collect();
+            let cpus = online.len() as f64;
             assert!(
                 *busy <= cpus + 1e-9,
                 "the loads keep {busy} of {cpus} processors of socket {socket} busy"
             );
             self.busy[socket] += busy * seconds;
+            for cpu in online {
+                *self.busy_of.entry(cpu).or_default() += busy * seconds / cpus;
+            }
         }
         let power = Powers::of(&self.hardware, &busy, self.held());
         for (index, zone) in self.hardware.zones.iter().enumerate() {

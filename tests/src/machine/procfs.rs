@@ -17,12 +17,18 @@ pub fn write(tree: &mut Tree, model: &Model) {
     tree.put("proc/meminfo", &meminfo(model));
     // Written once; the tree knows that nothing has changed.
     tree.put("proc/cpuinfo", &cpuinfo(model));
-    let cpus = model.hardware().cpus();
-    tree.put("sys/devices/system/cpu/online", &format!("0-{}\n", cpus - 1));
-    tree.put("sys/devices/system/cpu/possible", &format!("0-{}\n", cpus - 1));
+    let cpus = || model.hardware().sockets.iter().flatten().copied();
+    let list = |cpus: Vec<u32>| cpus.iter().map(u32::to_string).collect::<Vec<_>>().join(",") + "\n";
+    tree.put("sys/devices/system/cpu/online", &list(cpus().filter(|cpu| model.is_online(*cpu)).collect()));
+    tree.put("sys/devices/system/cpu/possible", &list(cpus().collect()));
     for (socket, cpus) in model.hardware().sockets.iter().enumerate() {
         for cpu in cpus {
             let topology = format!("sys/devices/system/cpu/cpu{cpu}/topology");
+            if !model.is_online(*cpu) {
+                tree.folder(&format!("sys/devices/system/cpu/cpu{cpu}"));
+                tree.remove(&topology);
+                continue;
+            }
             tree.put(&format!("{topology}/physical_package_id"), &format!("{socket}\n"));
             tree.put(&format!("{topology}/core_id"), &format!("{cpu}\n"));
             tree.put(&format!("{topology}/die_id"), "0\n");
@@ -30,11 +36,10 @@ pub fn write(tree: &mut Tree, model: &Model) {
     }
 }
 
-/// A processor's share of its socket's work, in ticks: user, system, idle.
-fn ticks(model: &Model, socket: usize) -> (u64, u64, u64) {
-    let busy = model.busy(socket) / model.hardware().sockets[socket].len() as f64;
-    let idle = BEFORE + model.now() - busy;
-    (whole(busy * 0.8 * TICKS), whole(busy * 0.2 * TICKS), whole(idle * TICKS))
+/// A processor's user, system and idle time, in ticks.
+fn ticks(model: &Model, cpu: u32) -> [u64; 3] {
+    let busy = model.busy_of(cpu);
+    [busy * 0.8, busy * 0.2, BEFORE + model.now() - busy].map(|seconds| whole(seconds * TICKS))
 }
 
 /// What lxcfs shows: the work of one cgroup, on processors of its own count.
@@ -48,21 +53,19 @@ fn container_stat(model: &Model, cpus: u32, path: &str) -> String {
     line("cpu ", 1.0) + &each.collect::<String>() + "intr 0\nbtime 1700000000\n"
 }
 
+/// Those that are offline have no line, and the first line is the sum of the others.
 fn stat(model: &Model) -> String {
     if let Some((cpus, path)) = model.hardware().container {
         return container_stat(model, cpus, path);
     }
-    let busy: f64 = (0..model.hardware().sockets.len()).map(|socket| model.busy(socket)).sum();
-    let idle = (BEFORE + model.now()) * model.hardware().cpus() as f64 - busy;
-    let line = |name: &str, user: u64, system: u64, idle: u64| {
-        format!("{name} {user} 0 {system} {idle} 0 0 0 0 0 0\n")
-    };
-    let mut text = line("cpu ", whole(busy * 0.8 * TICKS), whole(busy * 0.2 * TICKS), whole(idle * TICKS));
-    for (socket, cpus) in model.hardware().sockets.iter().enumerate() {
-        let (user, system, idle) = ticks(model, socket);
-        for cpu in cpus {
-            text += &line(&format!("cpu{cpu}"), user, system, idle);
-        }
+    let line =
+        |name: &str, [user, system, idle]: [u64; 3]| format!("{name} {user} 0 {system} {idle} 0 0 0 0 0 0\n");
+    let cpus = model.hardware().sockets.iter().flatten().filter(|cpu| model.is_online(**cpu));
+    let busy: f64 = cpus.clone().map(|cpu| model.busy_of(*cpu)).sum();
+    let idle = (BEFORE + model.now()) * cpus.clone().count() as f64 - busy;
+    let mut text = line("cpu ", [busy * 0.8, busy * 0.2, idle].map(|seconds| whole(seconds * TICKS)));
+    for cpu in cpus {
+        text += &line(&format!("cpu{cpu}"), ticks(model, *cpu));
     }
     text + "intr 0\nctxt 12345\nbtime 1700000000\nprocesses 4242\nprocs_running 1\nprocs_blocked 0\n"
 }

@@ -18,7 +18,7 @@ use noether_sources::cgroup::{CgroupTree, Options, UNCOUNTED_REMEDY, uncounted_t
 use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::meminfo::Meminfo;
 use noether_sources::stat::{CpuTimes, Stat};
-use noether_sources::topology::Topology;
+use noether_sources::topology::{Topology, packages};
 use noether_sources::{Error, Machine};
 use serde_json::json;
 use tokio::runtime::Builder;
@@ -99,7 +99,7 @@ fn processors(machine: &Machine) -> Vec<Finding> {
             detail: format!(
                 "{} processors on {} socket(s)",
                 cpu.each.len(),
-                Topology::read(machine).sockets()
+                Topology::of(&packages(machine)).sockets()
             ),
             mend: None,
         },

@@ -207,6 +207,12 @@ impl CgroupTree {
         }
     }
 
+    /// Reads cpusets from now on, by other rules than before: processors came or went, so each may lie elsewhere.
+    pub fn set_sockets(&mut self, sockets: SocketsOf) {
+        self.options.sockets = Some(sockets);
+        self.details.refresh_all(&self.slots);
+    }
+
     /// Reads limits from now on, or no longer.
     pub fn want_reserved(&mut self, reserved: bool) {
         if reserved && !self.options.reserved {
