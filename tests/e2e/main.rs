@@ -23,6 +23,7 @@ mod examples;
 mod golden;
 mod gpu;
 mod gpu_faults;
+mod hanging;
 mod hierarchies;
 mod holders;
 mod http;

@@ -14,6 +14,7 @@ pub mod chart;
 pub mod containerd;
 pub mod dashboards;
 pub mod exporter;
+pub mod fuse;
 pub mod golden;
 pub mod http;
 pub mod kernel;

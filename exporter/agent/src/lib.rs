@@ -1,7 +1,9 @@
 //! The parts of the `noether` program.
 
+pub mod aside;
 pub mod clock;
 pub mod doctor;
+pub mod fast;
 pub mod grid;
 pub mod grid_board;
 pub mod http;
@@ -13,6 +15,7 @@ pub mod names;
 pub mod node;
 pub mod otlp;
 pub mod published;
+pub mod pulse;
 pub mod sandbox;
 pub mod serve;
 pub mod settings;

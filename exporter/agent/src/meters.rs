@@ -1,4 +1,4 @@
-//! The meters of this machine: found, opened, read, and looked for again. Slow ones have a thread of their own.
+//! The meters of this machine, as the tick sees them: read on other threads, the slow ones on one each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use noether_core::gpu;
 use noether_core::reading::{Component, DomainReading, Moment, Quality, Role};
 use noether_core::vitals::{Histogram, SourceRow};
-use noether_sources::meter::{Longest, Look, METERS, Meter, Note, Probe};
-use noether_sources::stat::CpuTimes;
+use noether_sources::meter::{Longest, METERS, Note, Probe};
 use noether_sources::{Error, Machine};
 
 use crate::clock;
+use crate::fast::MeterAnswer;
 use crate::settings::Switch;
 use crate::slow::{Absent, Slow};
 
@@ -22,31 +22,56 @@ pub struct Slot {
     read: Histogram,
     errors: u64,
     up: bool,
+    longest: Option<Longest>,
+    notes: Vec<Note>,
 }
 
 /// Where a meter is read.
 enum Source {
-    /// On the thread that asks; `None` where the machine has no such meter.
-    Here(Option<Box<dyn Meter>>),
+    /// With all that is read at each tick.
+    Fast {
+        /// Whether the machine has such a meter.
+        found: bool,
+    },
     /// On a thread of its own; what it read is taken over.
     Thread(Slow),
 }
 
 impl Slot {
+    fn new(probe: &'static Probe, source: Source) -> Self {
+        Self {
+            probe,
+            source,
+            read: Histogram::default(),
+            errors: 0,
+            up: false,
+            longest: None,
+            notes: Vec::new(),
+        }
+    }
+
     /// Whether the machine has such a meter, as far as one knows by now.
     pub fn found(&self) -> bool {
         match &self.source {
-            Source::Here(meter) => meter.is_some(),
+            Source::Fast { found } => *found,
             Source::Thread(slow) => slow.found(),
         }
     }
 
-    /// What an operator should know of it that is no error, where it is read on the thread that asks.
+    /// What an operator should know of it that is no error, where it is read by whoever asks.
     pub fn notes(&self) -> Vec<Note> {
-        match &self.source {
-            Source::Here(Some(meter)) => meter.notes(),
-            Source::Here(None) | Source::Thread(_) => Vec::new(),
+        self.notes.clone()
+    }
+
+    /// A slow meter has nothing new at most ticks; what it said last holds.
+    fn count(&mut self, readings: &[DomainReading], rounds: &[Duration], errors: usize) {
+        if !rounds.is_empty() {
+            // A GPU that reports no power leaves nothing to measure: that is well, unless something went wrong.
+            let nothing = self.probe.slow && readings.is_empty() && errors == 0;
+            self.up = nothing || readings.iter().any(|one| one.reading.is_ok());
         }
+        rounds.iter().for_each(|took| self.read.observe(*took));
+        self.errors += errors as u64;
     }
 }
 
@@ -59,80 +84,68 @@ pub struct Meters {
     pub looks: Vec<Arc<gpu::Look>>,
 }
 
+/// Whether a meter is switched on.
+pub fn is_on(switches: &[(&'static str, Switch)], probe: &Probe) -> bool {
+    !switches.contains(&(probe.name, Switch::Off))
+}
+
 impl Meters {
-    /// Opens what is there, to be read by whoever asks.
-    pub fn open(machine: &Machine, switches: &[(&'static str, Switch)], troubles: &mut Vec<Error>) -> Self {
-        let mut meters = Self::new(switches, |_| Source::Here(None));
-        meters.rescan(machine, troubles);
-        meters
+    /// All of them are read by one thread when it is asked.
+    pub fn asked(switches: &[(&'static str, Switch)]) -> Self {
+        Self::new(switches, |_| Source::Fast { found: false })
     }
 
-    /// Opens what is there; slow meters are opened and read on threads, at this pace or their own.
-    pub fn start(
-        machine: &Machine,
-        switches: &[(&'static str, Switch)],
-        pace: Duration,
-        troubles: &mut Vec<Error>,
-    ) -> Self {
-        let is_slow = |probe: &&Probe| probe.slow && !switches.contains(&(probe.name, Switch::Off));
+    /// Slow meters are opened and read on threads, at this pace or their own.
+    pub fn start(machine: &Machine, switches: &[(&'static str, Switch)], pace: Duration) -> Self {
+        let is_slow = |probe: &&Probe| probe.slow && is_on(switches, probe);
         let absent = Arc::new(Absent::of(METERS.iter().filter(is_slow).count()));
-        let source = |probe: &'static Probe| match probe.slow {
+        Self::new(switches, |probe| match probe.slow {
             true => Source::Thread(Slow::start(probe, machine.clone(), pace, &absent)),
-            false => Source::Here(None),
-        };
-        let mut meters = Self::new(switches, source);
-        meters.rescan(machine, troubles);
-        meters
+            false => Source::Fast { found: false },
+        })
     }
 
     fn new(switches: &[(&'static str, Switch)], source: impl Fn(&'static Probe) -> Source) -> Self {
-        let switched = |probe: &&Probe| !switches.contains(&(probe.name, Switch::Off));
-        let slot =
-            |probe| Slot { probe, source: source(probe), read: Histogram::default(), errors: 0, up: false };
-        let slots = METERS.iter().filter(switched).map(slot).collect();
+        let on = METERS.iter().filter(|probe| is_on(switches, probe));
+        let slots = on.map(|probe| Slot::new(probe, source(probe))).collect();
         Self { slots, readings: Vec::new(), looks: Vec::new() }
     }
 
-    /// Looks for meters and domains that appeared, vanished or were replaced.
-    pub fn rescan(&mut self, machine: &Machine, troubles: &mut Vec<Error>) {
+    /// A tick begins: nothing was read yet.
+    pub fn begin_tick(&mut self) {
+        self.readings.clear();
+        self.looks.clear();
+    }
+
+    /// Takes over what one of those gave that are read at each tick.
+    pub fn take(&mut self, mut answer: MeterAnswer, faults: &mut Vec<(&'static Probe, Error)>) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.probe.name == answer.probe.name) else {
+            return;
+        };
+        slot.source = Source::Fast { found: answer.found };
+        (slot.longest, slot.notes) = (answer.longest, answer.notes);
+        let rounds: Vec<Duration> = answer.took.into_iter().collect();
+        slot.count(&answer.readings, &rounds, answer.faults.len());
+        self.readings.append(&mut answer.readings);
+        self.looks.append(&mut answer.looks);
+        faults.extend(answer.faults.into_iter().map(|error| (slot.probe, error)));
+    }
+
+    /// Takes over what threads have read.
+    pub fn take_slow(&mut self, faults: &mut Vec<(&'static Probe, Error)>) {
         for slot in &mut self.slots {
-            let Source::Here(meter) = &mut slot.source else { continue };
-            let result = match meter {
-                Some(meter) => meter.rescan(),
-                none => (slot.probe.open)(machine).map(|opened| *none = opened),
-            };
-            troubles.extend(result.err());
+            let Source::Thread(slow) = &mut slot.source else { continue };
+            let (first, mut errors) = (self.readings.len(), Vec::new());
+            let rounds = slow.take(&mut self.readings, &mut self.looks, &mut errors);
+            slot.count(self.readings.get(first..).unwrap_or_default(), &rounds, errors.len());
+            faults.extend(errors.into_iter().map(|error| (slot.probe, error)));
         }
     }
 
-    /// Reads all of them, and takes over what threads have read.
-    pub fn read(&mut self, cpu: &CpuTimes, faults: &mut Vec<(&'static Probe, Error)>) {
-        self.readings.clear();
-        self.looks.clear();
-        let mut errors = Vec::new();
-        for slot in &mut self.slots {
-            let first = self.readings.len();
-            let rounds = match &mut slot.source {
-                Source::Here(None) => continue,
-                Source::Here(Some(meter)) => {
-                    let began = clock::now();
-                    meter.read(&Look { now: &clock::now, cpu }, &mut self.readings, &mut errors);
-                    self.looks.append(&mut meter.looks());
-                    vec![clock::now().since(began)]
-                }
-                Source::Thread(slow) => slow.take(&mut self.readings, &mut self.looks, &mut errors),
-            };
-            // A slow meter has nothing new at most ticks; what it said last holds.
-            if !rounds.is_empty() {
-                let read = self.readings.get(first..).unwrap_or_default();
-                // A GPU that reports no power leaves nothing to measure: that is well, unless something went wrong.
-                let nothing = slot.probe.slow && read.is_empty() && errors.is_empty();
-                slot.up = nothing || read.iter().any(|one| one.reading.is_ok());
-            }
-            rounds.iter().for_each(|took| slot.read.observe(*took));
-            slot.errors += errors.len() as u64;
-            faults.extend(errors.drain(..).map(|error| (slot.probe, error)));
-        }
+    /// Those that are read at each tick did not answer.
+    pub fn no_answer(&mut self) {
+        let fast = |slot: &&mut Slot| matches!(slot.source, Source::Fast { .. });
+        self.slots.iter_mut().filter(fast).for_each(|slot| slot.up = false);
     }
 
     /// Whether a domain of main memory was read: only then does anybody need to know who holds it.
@@ -144,11 +157,8 @@ impl Meters {
 
     /// The longest time between two readings in which none of the counters can wrap unseen.
     pub fn longest_interval(&self) -> Option<Longest> {
-        let here = |slot: &Slot| match &slot.source {
-            Source::Here(Some(meter)) => meter.longest_interval(),
-            Source::Here(None) | Source::Thread(_) => None,
-        };
-        self.slots.iter().filter_map(here).min_by_key(|longest| longest.interval)
+        let longest = self.slots.iter().filter_map(|slot| slot.longest.clone());
+        longest.min_by_key(|longest| longest.interval)
     }
 
     /// Whether a counter was read that is not this system's own: the host's, or a hypervisor's.

@@ -70,7 +70,7 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
     let hardware = settings.otlp_hardware;
     let bound = Bound::new(&settings)?;
     let mut sandbox = Sandbox::begin(&settings, Command::Node, &bound.files()).map_err(Trouble::Misuse)?;
-    let published = Arc::new(Published::default());
+    let published = Arc::new(Published::new(settings.sample_interval));
     let name = format!("Noether on {}", node_name(&settings));
     let server = bound.server(&settings, name, Arc::clone(&published) as _);
     let kubernetes = names::kubernetes(&settings).map(|(kubernetes, task)| {
@@ -81,14 +81,18 @@ fn serve(settings: Settings) -> Result<(), Trouble> {
         bound.spawn(task);
         pod_resources
     });
-    let crank = Crank::new(machine(&settings), settings, descriptors, Arc::clone(&board));
-    let crank = crank.with_kubernetes(kubernetes, pod_resources);
     let audience = Crowd { server: server.clone(), counted: plan.as_ref().map(Plan::counted) };
     let newest = Newest { published: Arc::clone(&published), server: server.clone(), hardware };
-    let mut push = None;
+    let watched = Arc::clone(&published);
+    bound.spawn(async move { watched.pulse().watch().await });
+    let (mut push, grid) = (None, Arc::clone(&board));
     bound.serve(&server, &board, || {
         // It ends with the process: nothing is kept that would have to be saved.
-        let tick = move || crank.run(&published, &audience);
+        // Opening may hang as well as reading, so that is done on that thread too.
+        let tick = move || {
+            let crank = Crank::new(machine(&settings), settings, descriptors, grid);
+            crank.with_kubernetes(kubernetes, pod_resources).run(&published, &audience);
+        };
         thread::Builder::new().name("tick".into()).spawn(tick)?;
         sandbox.complete().map_err(Trouble::Misuse)?;
         push = plan.map(|plan| plan.start(Arc::new(newest))).transpose()?;

@@ -1,6 +1,7 @@
 //! The newest snapshot: written by the tick, read by every scrape, without either waiting for the other.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use noether_core::grid::Grid;
 use noether_core::snapshot::{Generation, Snapshot};
@@ -8,6 +9,7 @@ use noether_core::vitals::Vitals;
 use noether_exposition::prometheus;
 
 use crate::http::{Format, Show};
+use crate::pulse::Pulse;
 
 /// A snapshot with what the exporter told of itself at the same tick.
 #[derive(Clone, Debug, Default)]
@@ -20,23 +22,44 @@ pub struct Page {
     pub grid: Grid,
 }
 
-/// The newest page. The lock is held only to copy or swap a pointer.
-#[derive(Debug, Default)]
-pub struct Published(Mutex<Option<Arc<Page>>>);
+/// The newest page, and whether new ones come. The lock is held only to copy or swap a pointer.
+#[derive(Debug)]
+pub struct Published {
+    newest: Mutex<Option<Arc<Page>>>,
+    pulse: Pulse,
+}
 
 impl Published {
+    /// Of ticks that come at this interval.
+    pub fn new(interval: Duration) -> Self {
+        Self { newest: Mutex::default(), pulse: Pulse::new(interval) }
+    }
+
+    /// Whether ticks still come.
+    pub const fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// Replaces the newest page; the one before comes back, for its room to be used again.
     pub fn replace(&self, page: Arc<Page>) -> Option<Arc<Page>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(page)
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).replace(page)
     }
 
     /// The newest page; `None` before the first tick.
     pub fn newest(&self) -> Option<Arc<Page>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Show for Published {
+    fn stands_still(&self) -> Option<String> {
+        self.pulse.stands_still()
+    }
+
+    fn awaits(&self) -> &'static str {
+        self.pulse.stage()
+    }
+
     fn generation(&self) -> Option<Generation> {
         self.newest().map(|page| page.snapshot.generation)
     }

@@ -15,28 +15,34 @@ use noether_sources::cgroup::{CgroupTree, Options, SocketsOf, UNCOUNTED_REMEDY, 
 use noether_sources::holder::Holders;
 use noether_sources::kubernetes::pod_resources::PodResources;
 use noether_sources::kubernetes::{Assignments, Kubernetes};
-use noether_sources::meminfo::Meminfo;
+use noether_sources::meter::Probe;
 use noether_sources::processors::Processors;
 use noether_sources::scope::ScopeWatch;
 use noether_sources::slurm::Jobs;
-use noether_sources::stat::{CpuTimes, Stat};
-use noether_sources::topology::{CpuList, packages};
+use noether_sources::topology::{CpuList, Packages};
 use noether_sources::{Error, Machine};
 
+use crate::aside::Aside;
 use crate::clock;
+use crate::fast::{self, Answer, Question};
 use crate::grid_board::GridBoard;
 use crate::http::Facts;
 use crate::log::Once;
 use crate::meter_log;
-use crate::meters::{Meters, timed};
+use crate::meters::{Meters, is_on, timed};
 use crate::names::InTurn;
 use crate::published::{Page, Published};
+use crate::pulse::Stage;
 use crate::settings::{IdlePolicy, Settings};
 use crate::units::UnitSwitch;
 use crate::vitals::Process;
 
 /// How often sources are looked for that appeared, vanished or were replaced.
 const RESCAN: Duration = Duration::from_secs(10);
+/// How long a tick waits for what is read at each tick, where half an interval is longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the first tick waits for it.
+const FIRST: Duration = Duration::from_secs(20);
 
 /// What the tick asks of the server: the newest generation that all clients have, and what it counted.
 pub trait Audience: Send {
@@ -46,21 +52,20 @@ pub trait Audience: Send {
     fn facts(&self) -> Facts;
 }
 
-/// A source of usage, with what is told of it.
-struct Told<T> {
-    source: T,
+/// What is shown of a source of usage.
+struct Told {
     row: SourceRow,
 }
 
-impl<T> Told<T> {
-    fn new(name: &'static str, source: T) -> Self {
+impl Told {
+    fn new(name: &'static str) -> Self {
         let errors = Fault::ALL.map(|fault| (fault.label(), 0)).into();
-        Self { source, row: SourceRow { source: name, up: false, read: Histogram::default(), errors } }
+        Self { row: SourceRow { source: name, up: false, read: Histogram::default(), errors } }
     }
 
-    /// Reads it, and counts and says what went wrong.
-    fn read<R>(&mut self, once: &mut Once, read: impl FnOnce(&mut T) -> Result<R, Error>) -> Option<R> {
-        let result = timed(&mut self.row.read, || read(&mut self.source));
+    /// What was read of it, and how long that took; counts and logs what went wrong.
+    fn take<R>(&mut self, once: &mut Once, (result, took): (Result<R, Error>, Duration)) -> Option<R> {
+        self.row.read.observe(took);
         self.row.up = result.is_ok();
         result.map_err(|error| self.fail(once, &error)).ok()
     }
@@ -79,9 +84,13 @@ pub struct Crank {
     machine: Machine,
     settings: Settings,
     meters: Meters,
-    stat: Told<Stat>,
-    meminfo: Told<Meminfo>,
-    cgroups: Told<Option<CgroupTree>>,
+    fast: Aside<Question, Answer>,
+    /// What was read when it was opened: the first tick's.
+    first: Option<Answer>,
+    stat: Told,
+    meminfo: Told,
+    tree: Option<CgroupTree>,
+    cgroups: Told,
     /// The errors of that source before it could be opened: the tree counts its own.
     cgroup_errors: Vec<(&'static str, u64)>,
     units: UnitSwitch,
@@ -91,7 +100,6 @@ pub struct Crank {
     pod_resources: Option<PodResources>,
     processors: Processors,
     scope: ScopeWatch,
-    cpu: CpuTimes,
     usage: NodeUsage,
     node: Node,
     once: Once,
@@ -111,15 +119,15 @@ pub struct Crank {
 impl Crank {
     /// Opens all that is there. `descriptors` is how many may be open at once.
     pub fn new(machine: Machine, settings: Settings, descriptors: u64, grid: Arc<GridBoard>) -> Self {
-        let mut once = Once::default();
-        let mut troubles = Vec::new();
-        let meters = Meters::start(&machine, &settings.meters, settings.sample_interval, &mut troubles);
-        troubles.iter().for_each(|error| once.error(clock::now(), error));
+        let is_fast = |probe: &Probe| !probe.slow && is_on(&settings.meters, probe);
         let mut crank = Self {
-            meters,
-            stat: Told::new("stat", Stat::new(&machine)),
-            meminfo: Told::new("meminfo", Meminfo::new(&machine)),
-            cgroups: Told::new("cgroup", None),
+            meters: Meters::start(&machine, &settings.meters, settings.sample_interval),
+            fast: fast::start(&machine, fast::probes(is_fast)),
+            first: None,
+            stat: Told::new("stat"),
+            meminfo: Told::new("meminfo"),
+            tree: None,
+            cgroups: Told::new("cgroup"),
             cgroup_errors: Vec::new(),
             units: UnitSwitch::new(settings.systemd_units),
             jobs: Jobs::new(&machine, &settings.jobs_folder),
@@ -127,11 +135,10 @@ impl Crank {
             kubernetes: None,
             pod_resources: None,
             processors: Processors::default(),
-            scope: ScopeWatch::new(&machine),
-            cpu: CpuTimes::default(),
+            scope: ScopeWatch::default(),
             usage: NodeUsage::default(),
             node: Node::new(&settings.policy()),
-            once,
+            once: Once::default(),
             generation: Generation::default(),
             missed: 0,
             interval: settings.sample_interval,
@@ -144,8 +151,7 @@ impl Crank {
             machine,
             settings,
         };
-        crank.limit_interval();
-        crank.learn_topology(false);
+        crank.read_for_the_first_time();
         crank.open_cgroups();
         crank
     }
@@ -176,23 +182,28 @@ impl Crank {
     /// One tick.
     pub fn turn(&mut self, published: &Published, audience: &dyn Audience) {
         let began = clock::now();
-        if began.since(self.rescanned) >= RESCAN {
+        let pulse = published.pulse();
+        pulse.enters(Stage::Reading);
+        let rescan = began.since(self.rescanned) >= RESCAN;
+        if rescan {
             self.rescan(began);
         }
-        if let Some(tree) = self.cgroups.source.as_mut().filter(|_| self.units.has_news()) {
+        if let Some(tree) = self.tree.as_mut().filter(|_| self.units.has_news()) {
             self.units.follow(tree, began);
         }
-        self.read_node();
+        self.read_node(rescan);
+        pulse.enters(Stage::Cgroups);
         let at = clock::now();
         let mut faults = Vec::new();
         let once = &mut self.once;
-        let tree = self.cgroups.source.as_mut();
+        let tree = self.tree.as_mut();
         let cgroups =
             timed(&mut self.cgroups.row.read, || tree.map(|tree| tree.read(&mut faults)).unwrap_or_default());
         self.units.meet(cgroups);
         self.jobs.meet(cgroups);
         self.holders.meet(cgroups);
         let read = clock::now();
+        pulse.enters(Stage::Accounting);
         let mut page = self.spare.take().and_then(Arc::into_inner).unwrap_or_default();
         self.generation = Generation(self.generation.0 + 1);
         let acknowledged = audience.acknowledged(read);
@@ -226,13 +237,14 @@ impl Crank {
             once.warn(at, "more workloads than --workload.max".into(), &text);
         }
         once.settle(at, self.interval);
-        if let Some(tree) = &self.cgroups.source {
+        if let Some(tree) = &self.tree {
             self.jobs.ask(at, |id| tree.pids(id));
             self.holders.ask(gpus, at, |id| tree.pids(id), |id| tree.path_below(id));
         }
         let accounted = clock::now();
         self.tell(&mut page, &audience.facts());
         self.spare = published.replace(Arc::new(page));
+        pulse.ticked();
         let ends = [began, read, accounted, clock::now()];
         for ((_, stage), pair) in self.stages.iter_mut().zip(ends.windows(2)) {
             if let [from, to] = pair {
@@ -241,48 +253,92 @@ impl Crank {
         }
     }
 
-    fn read_node(&mut self) {
-        let (once, cpu) = (&mut self.once, &mut self.cpu);
-        self.stat.read(once, |stat| stat.read(cpu));
-        let mut faults = Vec::new();
-        self.meters.read(&self.cpu, &mut faults);
-        self.read = clock::now();
-        meter_log::log(&mut self.once, self.read, faults);
-        let memory = self.meters.has_dram();
-        if let Some(tree) = &mut self.cgroups.source {
-            tree.want_memory(memory);
+    /// Opens all that a tick reads. Nothing is shown before it was read, unless it hangs for long.
+    fn read_for_the_first_time(&mut self) {
+        let (answer, hangs) = self.fast.insist(|| Question { rescan: true }, FIRST);
+        let now = clock::now();
+        hangs.iter().for_each(|hang| self.once.warn(now, hang.to_string(), hang));
+        if let Some(packages) = answer.as_ref().and_then(|answer| answer.packages.as_ref()) {
+            self.learn_topology(packages, false);
         }
-        self.count_processors();
+        if let Some(sighting) = answer.as_ref().and_then(|answer| answer.sighting.as_ref()) {
+            self.scope.begin(sighting);
+        }
+        self.first = answer;
+    }
+
+    /// Asks for what is read at each tick. A tick goes on without what does not come in time; it is in a later one then, with
+    /// the instants at which it was read.
+    fn read_node(&mut self, rescan: bool) {
+        let patience = (self.interval / 2).min(PATIENCE);
+        let (answers, hang) = match self.first.take() {
+            Some(first) => (vec![first], None),
+            None => self.fast.ask(Question { rescan }, patience),
+        };
+        let now = clock::now();
+        if let Some(hang) = hang {
+            self.once.warn(now, hang.to_string(), &hang);
+        }
+        let mut faults = Vec::new();
+        self.meters.begin_tick();
+        if answers.is_empty() {
+            self.meters.no_answer();
+            (self.stat.row.up, self.meminfo.row.up) = (false, false);
+        }
+        self.usage.changed = false;
+        for answer in answers {
+            self.take(answer, &mut faults);
+        }
+        self.meters.take_slow(&mut faults);
         if self.meters.has_hosts() {
             let text = format!("meter rapl: {}", self.scope.scope());
-            self.once.warn(self.read, "the scope of rapl".into(), &text);
-            self.scope.widen(self.read, self.processors.topology(), &mut self.usage);
+            self.once.warn(now, "the scope of rapl".into(), &text);
+            self.scope.widen(now, self.processors.topology(), &mut self.usage);
         }
-        if let Some(memory) = self.meminfo.read(&mut self.once, Meminfo::read) {
-            (self.usage.memory_held, self.usage.memory_total) = (memory.held(), memory.total);
-            if let Some(tree) = &mut self.cgroups.source {
-                tree.want_huge_pages(memory.huge_pages);
-            }
+        self.limit_interval();
+        self.read = now;
+        meter_log::log(&mut self.once, now, faults);
+        let memory = self.meters.has_dram();
+        if let Some(tree) = &mut self.tree {
+            tree.want_memory(memory);
         }
     }
 
-    /// Who came online may sit on a socket that was not known, and the cpusets of workloads may lead elsewhere by now.
-    fn count_processors(&mut self) {
-        self.processors.advance(&self.cpu);
-        if self.processors.changed() {
-            self.learn_topology(true);
+    fn take(&mut self, answer: Answer, faults: &mut Vec<(&'static Probe, Error)>) {
+        let once = &mut self.once;
+        answer.troubles.iter().for_each(|error| once.error(answer.read, error));
+        let cpu = self.stat.take(once, answer.cpu);
+        if let Some(memory) = self.meminfo.take(once, answer.memory) {
+            (self.usage.memory_held, self.usage.memory_total) = (memory.held(), memory.total);
+            if let Some(tree) = &mut self.tree {
+                tree.want_huge_pages(memory.huge_pages);
+            }
         }
-        self.usage.changed = self.processors.changed();
+        for meter in answer.meters {
+            self.meters.take(meter, faults);
+        }
+        if let Some(cpu) = &cpu {
+            self.processors.advance(cpu);
+        }
+        let changed = cpu.is_some() && self.processors.changed();
+        if let Some(sighting) = &answer.sighting {
+            self.scope.observe(sighting);
+        }
+        if let Some(packages) = answer.packages {
+            self.learn_topology(&packages, changed);
+        }
+        self.usage.changed |= changed;
         self.usage.cpus = self.processors.online();
         self.usage.busy.clear();
         self.usage.busy.extend_from_slice(self.processors.busy());
     }
 
-    /// `changed` tells whether the kernel has changed cpusets, as it does when processors come and go.
-    fn learn_topology(&mut self, changed: bool) {
-        let news = self.processors.learn(&packages(&self.machine)) || changed;
+    /// Who came online may sit on a socket that was not known, and the cpusets of workloads may lead elsewhere by now.
+    /// `changed` tells whether the kernel has changed them, as it does when processors come and go.
+    fn learn_topology(&mut self, packages: &Packages, changed: bool) {
+        let news = self.processors.learn(packages) || changed;
         self.usage.packages = self.processors.topology().packages().to_vec();
-        if let (true, Some(sockets), Some(tree)) = (news, self.sockets_of(), &mut self.cgroups.source) {
+        if let (true, Some(sockets), Some(tree)) = (news, self.sockets_of(), &mut self.tree) {
             tree.set_sockets(sockets);
         }
     }
@@ -296,7 +352,7 @@ impl Crank {
     }
 
     fn wait(&mut self, time: Duration) {
-        match &mut self.cgroups.source {
+        match &mut self.tree {
             Some(tree) => tree.wait(time),
             None => std::thread::sleep(time),
         }
@@ -304,22 +360,14 @@ impl Crank {
 
     fn rescan(&mut self, now: Moment) {
         self.rescanned = now;
-        let mut troubles = Vec::new();
-        self.meters.rescan(&self.machine, &mut troubles);
-        troubles.iter().for_each(|error| self.once.error(now, error));
-        self.limit_interval();
-        self.scope.rescan();
-        self.stat.source.rescan();
-        self.learn_topology(false);
-        self.meminfo.source.rescan();
-        match &mut self.cgroups.source {
+        match &mut self.tree {
             None => self.open_cgroups(),
             Some(tree) => {
                 self.cgroups.row.up = tree.follow_mounts();
                 self.units.follow(tree, now);
             }
         }
-        warn_of_uncounted_jobs(&mut self.once, self.cgroups.source.as_ref(), now);
+        warn_of_uncounted_jobs(&mut self.once, self.tree.as_ref(), now);
         self.process.recount();
     }
 
@@ -351,7 +399,7 @@ impl Crank {
             Ok(mut tree) => {
                 self.units.follow(&mut tree, clock::now());
                 self.cgroup_errors = self.cgroups.row.errors.clone();
-                (self.cgroups.source, self.cgroups.row.up) = (Some(tree), true);
+                (self.tree, self.cgroups.row.up) = (Some(tree), true);
             }
             Err(error) => self.cgroups.fail(&mut self.once, &error),
         }
@@ -360,7 +408,7 @@ impl Crank {
     /// Writes what the exporter tells of itself.
     fn tell(&mut self, page: &mut Page, facts: &Facts) {
         let vitals = &mut page.vitals;
-        if let Some(tree) = &self.cgroups.source {
+        if let Some(tree) = &self.tree {
             for (fault, count) in tree.fault_counts() {
                 let errors = &mut self.cgroups.row.errors;
                 let before = self.cgroup_errors.iter().find(|(reason, _)| *reason == fault.label());

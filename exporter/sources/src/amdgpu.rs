@@ -2,10 +2,10 @@
 //!
 //! <https://docs.kernel.org/gpu/amdgpu/thermal.html>, <https://docs.kernel.org/gpu/amdgpu/driver-misc.html>
 
-use std::fs;
 use std::path::Path;
 
 use crate::drm::{self, Kind};
+use crate::file::contents;
 use crate::meter::Probe;
 
 /// The GPUs of AMD.
@@ -37,6 +37,6 @@ const KIND: Kind = Kind {
 /// A processor with graphics shows the power of the whole socket, which RAPL counts too: it is shown and never summed. Only
 /// cards have a limit that can be set and memory with a maker.
 fn is_discrete(device: &Path, hwmon: &Path) -> bool {
-    let maker = fs::read_to_string(device.join("mem_info_vram_vendor"));
-    hwmon.join("power1_cap").exists() && maker.is_ok_and(|maker| maker.trim() != "unknown")
+    let maker = contents(&device.join("mem_info_vram_vendor"));
+    hwmon.join("power1_cap").exists() && maker.is_ok_and(|maker| maker.trim_ascii() != b"unknown")
 }

@@ -1,17 +1,18 @@
 //! A file that is held open and read again and again, as the pseudo file systems of the kernel allow.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{self, Mode, OFlags, Stat};
+use noether_core::reading::Fault;
+use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, pread};
 
-use crate::Error;
+use crate::{Error, hanging};
 
 /// How often an empty file is read again, and after how long.
 const TRIES: usize = 4;
@@ -37,54 +38,97 @@ impl HeldFile {
 
     /// The whole content, read into `buffer`.
     pub fn read<'b>(&mut self, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Error> {
-        self.fill(buffer).map_err(|errno| Error::io(&self.path, errno.into()))?;
+        let Self { path, descriptor } = self;
+        hanging::at(path, || fill(path, descriptor, buffer)).map_err(|error| Error::io(path, error))?;
         Ok(buffer)
-    }
-
-    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {
-        if self.held(buffer).is_err() {
-            // A descriptor whose device or process is gone fails for ever; the name may lead to a new one.
-            self.descriptor = None;
-            self.held(buffer)?;
-        }
-        // A file that is rewritten in place is empty for a moment: its writer gets a little time.
-        for _ in 0..TRIES {
-            if !buffer.is_empty() {
-                break;
-            }
-            thread::sleep(PAUSE);
-            self.held(buffer)?;
-        }
-        Ok(())
-    }
-
-    fn held(&mut self, buffer: &mut Vec<u8>) -> Result<(), Errno> {
-        let descriptor = match &mut self.descriptor {
-            Some(descriptor) => descriptor,
-            none => none.insert(open(&self.path)?),
-        };
-        read_whole(descriptor, buffer)
     }
 
     /// Lets go of the descriptor where the name leads to another file by now, or to none: the next read opens it.
     pub fn reopen_if_replaced(&mut self) {
         let Some(descriptor) = &self.descriptor else { return };
         let same = |held: Stat, named: Stat| (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino);
-        let (held, named) = (fs::fstat(descriptor), fs::stat(&self.path));
-        if !held.and_then(|held| Ok(same(held, named?))).unwrap_or(false) {
+        let is_same = hanging::at(&self.path, || {
+            let named = fs::stat(&self.path)?;
+            Ok::<_, io::Error>(same(fs::fstat(descriptor)?, named))
+        });
+        if !is_same.unwrap_or(false) {
             self.descriptor = None;
         }
     }
 }
 
-fn open(path: &Path) -> Result<OwnedFd, Errno> {
-    // NONBLOCK: a fifo where a file should be must not stop the tick.
-    loop {
-        match fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()) {
-            Err(Errno::INTR) => {}
-            done => return done,
-        }
+fn fill(path: &Path, descriptor: &mut Option<OwnedFd>, buffer: &mut Vec<u8>) -> io::Result<()> {
+    if held(path, descriptor, buffer).is_err() {
+        // A descriptor whose device or process is gone fails for ever; the name may lead to a new one.
+        *descriptor = None;
+        held(path, descriptor, buffer)?;
     }
+    // A file that is rewritten in place is empty for a moment: its writer gets a little time.
+    for _ in 0..TRIES {
+        if !buffer.is_empty() {
+            break;
+        }
+        thread::sleep(PAUSE);
+        held(path, descriptor, buffer)?;
+    }
+    Ok(())
+}
+
+fn held(path: &Path, descriptor: &mut Option<OwnedFd>, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let descriptor = match descriptor {
+        Some(descriptor) => descriptor,
+        none => none.insert(open(path)?),
+    };
+    Ok(read_whole(descriptor, buffer)?)
+}
+
+/// Opens a regular file, as all are that kernels show: a fifo or a device in its place is turned down, and not waited for.
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let descriptor = loop {
+        match fs::open(path, flags, Mode::empty()) {
+            Err(Errno::INTR) => {}
+            done => break done?,
+        }
+    };
+    match FileType::from_raw_mode(fs::fstat(&descriptor)?.st_mode) {
+        FileType::RegularFile => Ok(descriptor),
+        other => Err(io::Error::other(format!("this should be a regular file, and is {}", kind(other)))),
+    }
+}
+
+const fn kind(of: FileType) -> &'static str {
+    match of {
+        FileType::Directory => "a folder",
+        FileType::Fifo => "a fifo",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "none",
+    }
+}
+
+/// The content of a file that is read seldom and not held open.
+pub fn contents(path: &Path) -> Result<Vec<u8>, Error> {
+    let read = || {
+        let mut buffer = Vec::new();
+        let mut descriptor = None;
+        held(path, &mut descriptor, &mut buffer).map(|()| buffer)
+    };
+    hanging::at(path, read).map_err(|error| Error::io(path, error))
+}
+
+/// The same of a file that need not be there: `None` where it is not.
+pub fn if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match contents(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.fault() == Fault::Vanished => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The names in a folder.
+pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    hanging::at(folder, || Ok(folder.read_dir()?.flatten().map(|entry| entry.file_name()).collect()))
 }
 
 /// More than any file that is read this way on the largest machines; what is longer is cut, and its parser complains.
@@ -141,19 +185,17 @@ pub fn number(content: &[u8]) -> Option<u64> {
 /// The first `most` bytes of a regular file. Whatever is wrong with it, it tells nothing: for those to whom no record is no
 /// error.
 pub(crate) fn beginning(path: &Path, most: u64) -> Option<Vec<u8>> {
-    // NONBLOCK: a fifo is opened at once, and then turned down.
-    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(nonblock).open(path).ok()?;
-    let mut content = Vec::new();
-    file.metadata().ok()?.is_file().then_some(())?;
-    file.take(most).read_to_end(&mut content).ok()?;
-    Some(content)
+    let read = || {
+        let mut content = Vec::new();
+        File::from(open(path)?).take(most).read_to_end(&mut content)?;
+        Ok::<_, io::Error>(content)
+    };
+    hanging::at(path, read).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use noether_core::reading::Fault;
     use std::fs;
 
     #[test]
@@ -205,6 +247,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut file = HeldFile::new(folder.path().to_owned());
         assert_eq!(file.read(&mut Vec::new()).unwrap_err().fault(), Fault::Io);
+    }
+
+    #[test]
+    fn a_fifo_is_turned_down_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        let mut held = HeldFile::new(path.clone());
+        let errors = [held.read(&mut Vec::new()).unwrap_err(), contents(&path).unwrap_err()];
+        for error in errors {
+            assert!(
+                error.to_string().ends_with("f: this should be a regular file, and is a fifo"),
+                "{error}"
+            );
+        }
+        assert_eq!(if_there(&folder.path().join("g")).unwrap(), None);
+        fs::write(folder.path().join("g"), "1").unwrap();
+        assert_eq!(contents(&folder.path().join("g")).unwrap(), b"1");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod drm;
 pub mod error;
 pub mod file;
 pub mod grid;
+pub mod hanging;
 pub mod holder;
 pub mod i915;
 pub mod kubernetes;

@@ -3,8 +3,6 @@
 //! Power = idle + (full − idle) · load: the usual approximation, which may well be off by tens of percent. Where
 //! its figures come from, see [`crate::cpu_power`]. It never stands beside a measured figure in the node's total.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +11,7 @@ use noether_core::units::Power;
 
 pub use crate::cpu_power::Estimate;
 use crate::cpuinfo::{self, Processor};
+use crate::file::if_there;
 use crate::meter::{Look, Meter, Probe};
 use crate::stat::{CpuTime, CpuTimes};
 use crate::{Error, Machine, cpu_power};
@@ -26,7 +25,8 @@ pub const PROBE: Probe = Probe {
     slow: false,
     open: |machine| {
         let mut model = Model::new(machine);
-        model.rescan()?;
+        // A processor that cannot be asked what it is is any processor; the next reading says so.
+        model.note = model.rescan().err();
         Ok(Some(Box::new(model)))
     },
 };
@@ -45,6 +45,8 @@ struct Model {
     /// The estimate for as many processors as there were when it was made.
     estimate: Option<(u32, Estimate)>,
     previous: Option<CpuTimes>,
+    /// What the next reading says once, for the log.
+    note: Option<Error>,
 }
 
 impl Model {
@@ -61,7 +63,8 @@ impl Model {
             generation: 0,
         };
         let path = machine.procfs.join("cpuinfo");
-        Self { path, domain: Arc::new(domain), cpu: Processor::default(), estimate: None, previous: None }
+        let (domain, cpu) = (Arc::new(domain), Processor::default());
+        Self { path, domain, cpu, estimate: None, previous: None, note: None }
     }
 
     /// The estimate for `online` processors: they may come and go.
@@ -73,7 +76,8 @@ impl Model {
 }
 
 impl Meter for Model {
-    fn read(&mut self, look: &Look<'_>, readings: &mut Vec<DomainReading>, _: &mut Vec<Error>) {
+    fn read(&mut self, look: &Look<'_>, readings: &mut Vec<DomainReading>, faults: &mut Vec<Error>) {
+        faults.extend(self.note.take());
         // The first reading is only the base from which power is integrated: its value does not matter.
         let load = self.previous.as_ref().map_or(Some(0.0), |earlier| load(look.cpu.since(earlier)));
         self.previous = Some(look.cpu.clone());
@@ -89,11 +93,7 @@ impl Meter for Model {
 
     /// Reads the kind of processor. A tree without the file is no error: the processor is then any.
     fn rescan(&mut self) -> Result<(), Error> {
-        let cpu = match fs::read(&self.path) {
-            Ok(content) => cpuinfo::parse(&content),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Processor::default(),
-            Err(error) => return Err(Error::io(&self.path, error)),
-        };
+        let cpu = if_there(&self.path)?.map(|content| cpuinfo::parse(&content)).unwrap_or_default();
         if cpu != self.cpu {
             self.estimate = None;
             self.cpu = cpu;
@@ -121,6 +121,7 @@ mod tests {
     use crate::stat::CpuTimes;
     use noether_core::reading::Moment;
     use proptest::prelude::*;
+    use std::fs;
     use std::path::Path;
     use std::time::Duration;
 

@@ -6,12 +6,12 @@
 mod ancestors;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use noether_core::workload::Workload;
 
+use crate::file::contents;
 use crate::{Machine, pattern};
 use ancestors::Ancestors;
 
@@ -38,9 +38,9 @@ impl Owners {
         if let Some(owner) = self.named.get(&pid) {
             return owner.clone();
         }
-        let content = fs::read_to_string(self.procfs.join(pid.to_string()).join("cgroup"));
+        let content = contents(&self.procfs.join(pid.to_string()).join("cgroup"));
         let owner = match content {
-            Ok(content) => self.known_or_new(pid, &content),
+            Ok(content) => self.known_or_new(pid, &String::from_utf8_lossy(&content)),
             Err(_) => self.known.get(&pid).cloned().flatten(),
         };
         self.named.insert(pid, owner.clone());
@@ -77,6 +77,7 @@ fn owner(content: &str, mut whole: impl FnMut(&str) -> Option<String>) -> Option
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
 
     const ID: &str = "aaefb9d8feed2d453b543f6d928cede7a4dbefa6a0ae7c9b990dd234c56e93b9";
     const UID: &str = "2fc932ce-fdcc-454b-97bd-aadfdeb4c340";

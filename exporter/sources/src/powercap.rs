@@ -4,13 +4,13 @@
 //! <https://github.com/torvalds/linux/blob/master/drivers/powercap/intel_rapl_common.c>.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use noether_core::reading::{Component, Place, Role};
 
-use crate::Error;
-use crate::file::number;
+use crate::file::{names, number};
+use crate::{Error, hanging};
 
 /// The numbers of a zone: `[1, 0]` of `intel-rapl:1:0`. In their order a zone comes before its sub-zones.
 pub type ZoneId = Vec<u32>;
@@ -24,11 +24,11 @@ const DEEPEST: usize = 4;
 /// of the one above it; the first is taken, so that each appears once.
 pub fn zones(class: &Path, control: &str) -> Result<Option<BTreeMap<ZoneId, PathBuf>>, Error> {
     let mut zones = BTreeMap::new();
-    let entries = match fs::read_dir(class) {
+    let names = match names(class) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        entries => entries.map_err(|error| Error::io(class, error))?,
+        names => names.map_err(|error| Error::io(class, error))?,
     };
-    let names = entries.flatten().map(|entry| entry.file_name()).collect::<BTreeSet<_>>();
+    let names = names.into_iter().collect::<BTreeSet<_>>();
     for name in &names {
         if let Some(id) = zone_id(name.as_encoded_bytes(), control) {
             zones.insert(id, class.join(name));
@@ -51,9 +51,9 @@ fn descend(folder: &Path, control: &str, depth: usize, zones: &mut BTreeMap<Zone
         return;
     }
     // What cannot be listed has been named by `class` already.
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let Some(id) = zone_id(entry.file_name().as_encoded_bytes(), control) else { continue };
-        let nested = entry.path();
+    for name in names(folder).into_iter().flatten() {
+        let Some(id) = zone_id(name.as_encoded_bytes(), control) else { continue };
+        let nested = folder.join(name);
         descend(&nested, control, depth + 1, zones);
         zones.entry(id).or_insert(nested);
     }
@@ -72,7 +72,7 @@ fn zone_id(name: &[u8], control: &str) -> Option<ZoneId> {
 /// Whether there is a link that leads nowhere: container runtimes hide what it leads to (they mount an empty folder
 /// over `/sys/devices/virtual/powercap`, because of CVE-2020-8694) but not the link.
 pub fn is_dangling(path: &Path) -> bool {
-    path.is_symlink() && !path.exists()
+    path.is_symlink() && hanging::at(path, || path.try_exists()).is_ok_and(|exists| !exists)
 }
 
 /// What a zone's name says of it.
@@ -176,6 +176,7 @@ pub fn distinguish(zones: &mut [(&ZoneId, Meaning)]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     fn place(socket: u16, die: Option<u16>) -> Place {

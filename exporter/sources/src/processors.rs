@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::stat::{CpuTimes, gains};
-use crate::topology::{Packages, Topology};
+use crate::topology::Topology;
 
 /// What is known of the processors.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Processors {
     }
 
     /// Learns which processors sit where; tells whether that is news.
-    pub fn learn(&mut self, packages: &Packages) -> bool {
+    pub fn learn(&mut self, packages: &[(u32, Option<u16>)]) -> bool {
         let news = self.topology.learn(packages);
         self.busy.resize(self.topology.sockets(), Duration::ZERO);
         news
@@ -98,7 +98,7 @@ mod tests {
     fn who_goes_and_comes_back_takes_nothing_away_and_brings_nothing() {
         for back in [0, 49, 60, 100_000] {
             let mut processors = Processors::default();
-            processors.learn(&vec![(0, Some(0)), (1, Some(0)), (4, Some(1))]);
+            processors.learn(&[(0, Some(0)), (1, Some(0)), (4, Some(1))]);
             processors.advance(&times(&[(0, 100), (1, 50), (4, 10)]));
             assert_eq!((seconds(&processors), processors.changed()), (vec![0, 0], false));
             processors.advance(&times(&[(0, 101), (4, 12)]));
@@ -125,16 +125,16 @@ mod tests {
     #[test]
     fn a_socket_that_appears_later_gets_the_next_number() {
         let mut processors = Processors::default();
-        assert!(processors.learn(&vec![(4, Some(1)), (5, Some(1))]));
+        assert!(processors.learn(&[(4, Some(1)), (5, Some(1))]));
         processors.advance(&times(&[(4, 1), (5, 1)]));
         processors.advance(&times(&[(4, 3), (5, 3)]));
         // The first socket comes with lower numbers than the one that was there.
-        assert!(processors.learn(&vec![(0, Some(0)), (4, Some(1)), (5, Some(1))]));
+        assert!(processors.learn(&[(0, Some(0)), (4, Some(1)), (5, Some(1))]));
         processors.advance(&times(&[(0, 7), (4, 3), (5, 3)]));
         processors.advance(&times(&[(0, 8), (4, 3), (5, 3)]));
         assert_eq!((processors.topology().packages(), seconds(&processors)), (&[1, 0][..], vec![4, 1]));
         // Its processors are gone again, and with them their folders: the socket keeps its number.
-        assert!(!processors.learn(&vec![(0, None), (4, Some(1)), (5, Some(1))]));
+        assert!(!processors.learn(&[(0, None), (4, Some(1)), (5, Some(1))]));
         assert_eq!(processors.topology().packages(), [1, 0]);
     }
 
@@ -145,7 +145,7 @@ mod tests {
             each: vec![],
         };
         let mut processors = Processors::default();
-        processors.learn(&vec![(0, Some(0)), (1, Some(1))]);
+        processors.learn(&[(0, Some(0)), (1, Some(1))]);
         processors.advance(&sum(5));
         processors.advance(&sum(9));
         assert_eq!(seconds(&processors), [2, 2]);

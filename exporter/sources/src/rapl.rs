@@ -4,9 +4,9 @@
 //! another way; it is a meter of its own here, so that the core can tell twins by what they meter.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use noether_core::granularity::SHORTEST_INTERVAL;
 use noether_core::plausible::Bounds;
@@ -14,7 +14,7 @@ use noether_core::reading::{Domain, DomainReading, Fault, Quality, Reading};
 use noether_core::units::{Energy, Power};
 
 use crate::cpuinfo;
-use crate::file::{HeldFile, Unexpected, number};
+use crate::file::{HeldFile, Unexpected, contents, if_there, number};
 use crate::meter::{Longest, Look, Meter, Opened, Probe};
 use crate::powercap::{self, Meaning, ZoneId};
 use crate::scope::{Scope, ScopeWatch};
@@ -50,7 +50,8 @@ const MEND: &str = "energy_uj is readable by root only (since CVE-2020-8694): ru
 fn open(machine: &Machine, meter: &'static str, control: &'static str) -> Opened {
     let class = machine.sysfs.join("class/powercap");
     let scope = Some(ScopeWatch::new(machine));
-    let mut rapl = Rapl { meter, control, class, mirrors: mirrors(machine), scope, ..Rapl::default() };
+    let mut rapl = Rapl { meter, control, class, scope, ..Rapl::default() };
+    rapl.mirrors = mirrors(machine, &mut rapl.notes);
     rapl.rescan()?;
     Ok((!rapl.zones.is_empty()).then(|| Box::new(rapl) as Box<dyn Meter>))
 }
@@ -122,14 +123,16 @@ impl Meter for Rapl {
                 self.notes.push(unknown(folder));
             }
             let held = held.map(|place| earlier.swap_remove(place));
-            self.zones.push(Zone::new(folder, self.domain(folder, meaning), held));
+            let max_power = max_power(folder, &mut self.notes);
+            let domain = self.domain(meaning, max_power);
+            self.zones.push(Zone::new(folder, domain, held, &mut self.notes));
         }
         Ok(())
     }
 }
 
 impl Rapl {
-    fn domain(&self, folder: &Path, meaning: Meaning) -> Domain {
+    fn domain(&self, meaning: Meaning, max_power: Option<Power>) -> Domain {
         Domain {
             generation: self.generations.get(&meaning.name).copied().unwrap_or_default(),
             meter: self.meter,
@@ -146,7 +149,7 @@ impl Rapl {
                 None | Some(Scope::Whole) => Quality::Measured,
                 Some(_) => Quality::Host,
             },
-            max_power: max_power(folder),
+            max_power,
         }
     }
 }
@@ -176,7 +179,7 @@ fn name(folder: &Path, id: &[u32]) -> Option<String> {
 
 fn unknown(folder: &Path) -> Error {
     let path = folder.join("name");
-    let name = fs::read(&path).unwrap_or_default();
+    let name = contents(&path).unwrap_or_default();
     Error::malformed(&path, "a name that the driver gives; this zone is shown but never summed", &name)
 }
 
@@ -192,9 +195,10 @@ enum Mirrors {
     All,
 }
 
-fn mirrors(machine: &Machine) -> Mirrors {
-    let cpu =
-        fs::read(machine.procfs.join("cpuinfo")).map(|content| cpuinfo::parse(&content)).unwrap_or_default();
+fn mirrors(machine: &Machine, notes: &mut Vec<Error>) -> Mirrors {
+    let content = if_there(&machine.procfs.join("cpuinfo"));
+    let content = content.map_err(|error| notes.push(error)).ok().flatten();
+    let cpu = content.map(|content| cpuinfo::parse(&content)).unwrap_or_default();
     match (cpu.is_virtual, &*cpu.vendor) {
         (true, _) => Mirrors::All,
         (false, "GenuineIntel") => Mirrors::None,
@@ -203,15 +207,17 @@ fn mirrors(machine: &Machine) -> Mirrors {
 }
 
 /// The largest of the constraints' `max_power_uw`. Some drivers say 0 where the firmware gives no figure.
-fn max_power(folder: &Path) -> Option<Power> {
+fn max_power(folder: &Path, notes: &mut Vec<Error>) -> Option<Power> {
     // Long term, short term and peak power are all that the driver has.
-    let constraints = (0..4).filter_map(|n| small(&folder.join(format!("constraint_{n}_max_power_uw"))));
+    let constraints =
+        (0..4).filter_map(|n| small(&folder.join(format!("constraint_{n}_max_power_uw")), notes));
     constraints.max().map(Power::from_microwatts)
 }
 
-/// A positive number in a file; `None` for 0 and for what cannot be read.
-fn small(path: &Path) -> Option<u64> {
-    number(&fs::read(path).ok()?).filter(|value| *value > 0)
+/// A positive number in a file; `None` for 0, for what is no number and for what cannot be read, which is noted.
+fn small(path: &Path, notes: &mut Vec<Error>) -> Option<u64> {
+    let content = if_there(path).map_err(|error| notes.push(error)).ok()??;
+    number(&content).filter(|value| *value > 0)
 }
 
 /// One counter.
@@ -224,7 +230,7 @@ struct Zone {
 
 impl Zone {
     /// Keeps what `earlier` holds of the same zone, unless another one has taken its place.
-    fn new(folder: &Path, domain: Domain, earlier: Option<Self>) -> Self {
+    fn new(folder: &Path, domain: Domain, earlier: Option<Self>, notes: &mut Vec<Error>) -> Self {
         let mut zone = earlier.unwrap_or_else(|| Self {
             folder: folder.to_owned(),
             domain: Arc::new(domain.clone()),
@@ -235,7 +241,7 @@ impl Zone {
             zone.domain = Arc::new(domain);
         }
         // A range once known stays, should the file be unreadable for a moment: without it a wrap would look like a reset.
-        let range = small(&folder.join("max_energy_range_uj")).map(Energy::from_microjoules);
+        let range = small(&folder.join("max_energy_range_uj"), notes).map(Energy::from_microjoules);
         zone.range = range.or(zone.range);
         zone.energy.reopen_if_replaced();
         zone
@@ -277,6 +283,7 @@ mod tests {
     use noether_core::reading::{Component, Moment, Place, Role};
     use proptest::prelude::*;
     use std::cell::Cell;
+    use std::fs;
     use std::os::unix::fs::symlink;
     use std::time::Duration;
     use tempfile::TempDir;

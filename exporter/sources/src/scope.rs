@@ -83,6 +83,13 @@ pub struct Sighting {
 }
 
 impl Sighting {
+    fn now(machine: &Machine) -> Self {
+        let mut times = CpuTimes::default();
+        // Where it cannot be read, the source `stat` says so.
+        let _ = Stat::new(machine).read(&mut times);
+        Self::of(machine, &times)
+    }
+
     /// Looks at the machine whose `<procfs>/stat` says `times`. What cannot be read is not known: each source says so.
     pub fn of(machine: &Machine, times: &CpuTimes) -> Self {
         let cpuinfo = contents(&machine.procfs.join("cpuinfo")).unwrap_or_default();
@@ -98,6 +105,8 @@ impl Sighting {
 /// Finds the scope, and follows it.
 #[derive(Debug, Default)]
 pub struct ScopeWatch {
+    /// The machine, where this looks at it itself.
+    machine: Option<Machine>,
     scope: Scope,
     /// Processors that `<procfs>/stat` has shown: they are seen, though they may be offline by now.
     seen: BTreeSet<u32>,
@@ -111,12 +120,16 @@ pub struct ScopeWatch {
 impl ScopeWatch {
     /// Looks for the first time.
     pub fn new(machine: &Machine) -> Self {
-        let mut times = CpuTimes::default();
-        // Where it cannot be read, the source `stat` says so.
-        let _ = Stat::new(machine).read(&mut times);
-        let mut watch = Self::default();
-        watch.begin(&Sighting::of(machine, &times));
+        let mut watch = Self { machine: Some(machine.clone()), ..Self::default() };
+        watch.begin(&Sighting::now(machine));
         watch
+    }
+
+    /// Looks again at its machine.
+    pub fn rescan(&mut self) {
+        if let Some(sighting) = self.machine.as_ref().map(Sighting::now) {
+            self.observe(&sighting);
+        }
     }
 
     /// Takes the first look.
@@ -266,14 +279,9 @@ mod tests {
     fn processors_that_come_and_go_change_nothing() {
         let folder = tree(8, 8);
         let mut watch = ScopeWatch::new(&machine(&folder));
-        let rescan = |watch: &mut ScopeWatch| {
-            let mut times = CpuTimes::default();
-            Stat::new(&machine(&folder)).read(&mut times).unwrap();
-            watch.observe(&Sighting::of(&machine(&folder), &times));
-        };
         show(&folder, 6);
         for _ in 0..3 {
-            rescan(&mut watch);
+            watch.rescan();
             assert_eq!(watch.scope(), Scope::Whole);
         }
         // Two more come: they show in /sys first.
@@ -281,9 +289,9 @@ mod tests {
             put(&folder, &format!("sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"), "0\n");
         }
         put(&folder, "sys/devices/system/cpu/online", "0-9\n");
-        rescan(&mut watch);
+        watch.rescan();
         show(&folder, 10);
-        rescan(&mut watch);
+        watch.rescan();
         assert_eq!(watch.scope(), Scope::Whole);
         let offline = tree(8, 6);
         put(&offline, "sys/devices/system/cpu/online", "0-5\n");

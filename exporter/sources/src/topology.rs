@@ -2,13 +2,13 @@
 //!
 //! <https://docs.kernel.org/admin-guide/cputopology.html>
 
-use std::fs;
+use std::io;
 use std::path::Path;
 
 use noether_core::sample::Sockets;
 
-use crate::Machine;
-use crate::file::number;
+use crate::file::{if_there, names, number};
+use crate::{Error, Machine};
 
 /// Processors, and their physical package ids where they are told.
 pub type Packages = Vec<(u32, Option<u16>)>;
@@ -23,18 +23,24 @@ pub struct Topology {
     socket_of: Vec<(u32, usize)>,
 }
 
-/// Reads `<sysfs>/devices/system/cpu/cpuN/topology/physical_package_id`. What cannot be read is not known: virtual machines
-/// and some ARM systems (which say -1) have nothing there, and processors that are offline have no folder `topology`.
-pub fn packages(machine: &Machine) -> Packages {
+/// Reads `<sysfs>/devices/system/cpu/cpuN/topology/physical_package_id`. What is not there is not known: virtual machines
+/// and some ARM systems (which say -1) have nothing, and processors that are offline have no folder `topology`.
+pub fn packages(machine: &Machine, troubles: &mut Vec<Error>) -> Packages {
     let folder = machine.sysfs.join("devices/system/cpu");
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let cpus = entries.filter_map(|entry| cpu_number(entry.file_name().as_encoded_bytes()));
-    cpus.map(|cpu| (cpu, package_of(&folder, cpu))).collect()
+    let names = match names(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            troubles.push(Error::io(&folder, error));
+            Vec::new()
+        }
+        names => names.unwrap_or_default(),
+    };
+    let cpus = names.iter().filter_map(|name| cpu_number(name.as_encoded_bytes()));
+    cpus.map(|cpu| (cpu, package_of(&folder, cpu, troubles))).collect()
 }
 
 impl Topology {
     /// From processors and their physical package ids.
-    pub fn of(cpus: &Packages) -> Self {
+    pub fn of(cpus: &[(u32, Option<u16>)]) -> Self {
         let mut topology = Self::default();
         topology.learn(cpus);
         topology
@@ -42,7 +48,7 @@ impl Topology {
 
     /// Learns where processors sit, and tells whether that is news. What was known of others stays: a processor that went
     /// offline is where it was, and a number, once given to a socket, is that socket's.
-    pub fn learn(&mut self, cpus: &Packages) -> bool {
+    pub fn learn(&mut self, cpus: &[(u32, Option<u16>)]) -> bool {
         let before = self.clone();
         let mut packages: Vec<u16> = cpus.iter().filter_map(|(_, package)| *package).collect();
         packages.sort_unstable();
@@ -102,8 +108,9 @@ fn cpu_number(name: &[u8]) -> Option<u32> {
     number(name.strip_prefix(b"cpu")?).and_then(|cpu| u32::try_from(cpu).ok())
 }
 
-fn package_of(folder: &Path, cpu: u32) -> Option<u16> {
-    let content = fs::read(folder.join(format!("cpu{cpu}/topology/physical_package_id"))).ok()?;
+fn package_of(folder: &Path, cpu: u32, troubles: &mut Vec<Error>) -> Option<u16> {
+    let content = if_there(&folder.join(format!("cpu{cpu}/topology/physical_package_id")));
+    let content = content.map_err(|error| troubles.push(error)).ok()??;
     number(&content).and_then(|package| u16::try_from(package).ok())
 }
 
@@ -149,13 +156,14 @@ fn range(part: &[u8]) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
 
     fn list(content: &str) -> CpuList {
         CpuList::parse(content.as_bytes()).unwrap()
     }
 
     fn sparse() -> Topology {
-        Topology::of(&vec![(3, Some(3)), (0, Some(0)), (2, Some(3)), (1, Some(0))])
+        Topology::of(&[(3, Some(3)), (0, Some(0)), (2, Some(3)), (1, Some(0))])
     }
 
     #[test]
@@ -167,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_tells_nothing_is_one_socket() {
-        for topology in [Topology::default(), Topology::of(&vec![(0, None), (1, None)])] {
+        for topology in [Topology::default(), Topology::of(&[(0, None), (1, None)])] {
             assert_eq!((topology.sockets(), topology.index_of(0)), (1, Some(0)));
             assert_eq!(topology.sockets_of(&list("0")), Sockets::ALL);
         }
@@ -192,7 +200,9 @@ mod tests {
             clock_ticks: 100,
             page_size: 4096,
         };
-        let mut found = packages(&machine);
+        let mut troubles = Vec::new();
+        let mut found = packages(&machine, &mut troubles);
+        assert!(troubles.is_empty());
         found.sort_unstable();
         assert_eq!(found, [(0, Some(0)), (1, Some(0)), (10, Some(3)), (11, None)]);
         assert_eq!(Topology::of(&found).sockets(), 2);
@@ -208,11 +218,11 @@ mod tests {
     #[test]
     fn a_processor_whose_socket_is_not_known_binds_to_none() {
         // Processors 2 and 3 are offline.
-        let mut topology = Topology::of(&vec![(0, Some(0)), (1, Some(1)), (2, None), (3, None)]);
+        let mut topology = Topology::of(&[(0, Some(0)), (1, Some(1)), (2, None), (3, None)]);
         assert_eq!(["1-3", "2-3"].map(|cpus| topology.sockets_of(&list(cpus)).0), [0b10, u64::MAX]);
-        assert!(topology.learn(&vec![(0, Some(0)), (1, Some(1)), (2, Some(0)), (3, Some(1))]));
+        assert!(topology.learn(&[(0, Some(0)), (1, Some(1)), (2, Some(0)), (3, Some(1))]));
         assert_eq!(["1-3", "2-3", "3"].map(|cpus| topology.sockets_of(&list(cpus)).0), [0b11, 0b11, 0b10]);
-        assert!(!topology.learn(&vec![(0, Some(0))]), "who is offline is where it was");
+        assert!(!topology.learn(&[(0, Some(0))]), "who is offline is where it was");
     }
 
     #[test]

@@ -9,10 +9,11 @@ use noether_core::reading::{Component, DomainReading, Quality, Reading, Role};
 use noether_core::units::Energy;
 use noether_sources::meter::{Longest, Probe};
 use noether_sources::scope::ScopeWatch;
-use noether_sources::stat::{CpuTimes, Stat};
 use noether_sources::{Error, Machine, model};
 
 use super::{Finding, State, devices, notes, word};
+use crate::aside::Aside;
+use crate::fast::{Answer, Question};
 use crate::meter_log::STILL;
 use crate::meters::{Meters, Slot};
 use crate::settings::{Settings, Switch};
@@ -38,14 +39,9 @@ struct Seen {
 
 impl Seen {
     /// Looks at the meters twice, and again where a counter does not move though the processors work.
-    fn look(machine: &Machine, settings: &Settings) -> Self {
-        let mut troubles = Vec::new();
-        let mut meters = Meters::open(machine, &settings.meters, &mut troubles);
-        let (mut stat, mut cpu) = (Stat::new(machine), CpuTimes::default());
-        // What cannot be read is a finding of its own.
-        let _ = stat.read(&mut cpu);
-        let (first, mut faults) = (cpu.all.busy, Vec::new());
-        meters.read(&cpu, &mut faults);
+    fn look(thread: &mut Aside<Question, Answer>, first: Answer, settings: &Settings) -> Self {
+        let (mut meters, mut faults) = (Meters::asked(&settings.meters), Vec::new());
+        let begun = take(first, &mut meters, &mut faults);
         let mut still: Vec<_> = meters.readings.iter().filter_map(counter).collect();
         // The model has a figure at the first look, and at a later one only if time has passed for the processors.
         let mut readings: Vec<_> = meters.readings.iter().filter(|one| is_modelled(one)).cloned().collect();
@@ -56,15 +52,16 @@ impl Seen {
                 break;
             }
             thread::sleep(PAUSE);
-            let _ = stat.read(&mut cpu);
-            faults.clear();
-            meters.read(&cpu, &mut faults);
+            // What hangs only now is found by the exporter, not here.
+            let Some(answer) = thread.insist(|| Question { rescan: false }, PAUSE).0 else { break };
+            // What was said when they were opened is not said again.
+            let busy = take(answer, &mut meters, &mut faults);
             if !meters.looks.is_empty() {
                 looks.clone_from(&meters.looks);
             }
             let now: Vec<_> = meters.readings.iter().filter_map(counter).collect();
             still.retain(|one| now.contains(one));
-            worked = cpu.all.busy.saturating_sub(first) >= WORK;
+            worked = busy.zip(begun).is_some_and(|(busy, begun)| busy.saturating_sub(begun) >= WORK);
             if !worked {
                 break;
             }
@@ -85,6 +82,14 @@ impl Seen {
     }
 }
 
+/// Takes over what the meters gave, and says how long the processors have worked by then.
+fn take(answer: Answer, meters: &mut Meters, faults: &mut Vec<(&'static Probe, Error)>) -> Option<Duration> {
+    meters.begin_tick();
+    answer.meters.into_iter().for_each(|answer| meters.take(answer, faults));
+    // What cannot be read is a finding of its own.
+    Some(answer.cpu.0.ok()?.all.busy)
+}
+
 fn is_modelled(one: &DomainReading) -> bool {
     one.domain.quality == Quality::Modelled
 }
@@ -101,8 +106,13 @@ fn counter(one: &DomainReading) -> Option<(&'static str, String, Energy)> {
 }
 
 /// The meters, and whether any of them measures.
-pub(super) fn findings(machine: &Machine, settings: &Settings) -> (Vec<Finding>, bool) {
-    let seen = Seen::look(machine, settings);
+pub(super) fn findings(
+    thread: &mut Aside<Question, Answer>,
+    first: Answer,
+    machine: &Machine,
+    settings: &Settings,
+) -> (Vec<Finding>, bool) {
+    let seen = Seen::look(thread, first, settings);
     let measured = seen.readings.iter().any(|one| seen.measures(one));
     let of_cpu =
         |one: &DomainReading| one.domain.component == Component::Cpu && one.domain.role == Role::Part;

@@ -11,24 +11,29 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use noether_core::granularity::Granularity;
 use noether_core::workload::{Family, Workload};
 use noether_sources::cgroup::{CgroupTree, Options, UNCOUNTED_REMEDY, uncounted_text};
 use noether_sources::kubernetes::pod_resources::PodResources;
-use noether_sources::meminfo::Meminfo;
-use noether_sources::stat::{CpuTimes, Stat};
-use noether_sources::topology::{Topology, packages};
+use noether_sources::topology::Topology;
 use noether_sources::{Error, Machine};
 use serde_json::json;
 use tokio::runtime::Builder;
 
+use crate::aside::{Aside, Hang};
 use crate::clock;
+use crate::fast::{self, Answer, Question};
+use crate::meters::is_on;
 use crate::names;
 use crate::node::machine;
 use crate::sandbox::{Confined, Reach, Sandbox};
 use crate::settings::{Command, Format, NameSource, Settings, Switch};
 use crate::units::UnitSwitch;
+
+/// How long a source may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +74,17 @@ pub fn run(settings: &Settings) -> ExitCode {
     // First of all, so that what is found is what the exporter would find.
     let begun = Sandbox::begin(settings, Command::Doctor, &[]);
     let machine = machine(settings);
-    let (mut findings, measured) = meters::findings(&machine, settings);
-    findings.extend(processors(&machine));
-    findings.push(memory(&machine));
-    findings.push(cgroups(&machine, settings));
+    let chosen = fast::probes(|probe| is_on(&settings.meters, probe));
+    let mut thread = fast::start(&machine, chosen);
+    let (answer, hangs) = thread.insist(|| Question { rescan: true }, PATIENCE);
+    let usage = answer.as_ref().map(|answer| [processors(answer), memory(answer)]);
+    let (mut findings, measured) = match answer {
+        Some(answer) => meters::findings(&mut thread, answer, &machine, settings),
+        None => (Vec::new(), false),
+    };
+    findings.extend(hangs.iter().map(hanging));
+    findings.extend(usage.into_iter().flatten());
+    findings.push(watched_cgroups(&machine, settings));
     findings.extend(pods::findings(&machine, settings));
     findings.push(holders(settings));
     findings.extend(lists::finding(&machine));
@@ -89,27 +101,29 @@ pub fn run(settings: &Settings) -> ExitCode {
     if measured { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn processors(machine: &Machine) -> Vec<Finding> {
-    let mut cpu = CpuTimes::default();
-    let stat = match Stat::new(machine).read(&mut cpu) {
-        Ok(()) => Finding {
-            kind: "usage",
-            name: "stat".into(),
-            state: State::Ok,
-            detail: format!(
-                "{} processors on {} socket(s)",
-                cpu.each.len(),
-                Topology::of(&packages(machine)).sockets()
-            ),
-            mend: None,
-        },
-        Err(error) => failed("stat", &error, "mount the host's /proc and pass --path.procfs"),
-    };
-    vec![stat]
+fn hanging(hang: &Hang) -> Finding {
+    let mend = "a file system that does not answer (a FUSE whose server has died, lxcfs) has to be mounted anew; a driver, reset";
+    let (kind, name, state) = ("hanging", hang.name.into(), State::Failed);
+    Finding { kind, name, state, detail: hang.to_string(), mend: Some(mend.into()) }
 }
 
-fn memory(machine: &Machine) -> Finding {
-    match Meminfo::new(machine).read() {
+fn processors(answer: &Answer) -> Finding {
+    let cpu = match &answer.cpu.0 {
+        Ok(cpu) => cpu,
+        Err(error) => return failed("stat", error, "mount the host's /proc and pass --path.procfs"),
+    };
+    let sockets = Topology::of(answer.packages.as_deref().unwrap_or_default()).sockets();
+    let mut detail = format!("{} processors on {sockets} socket(s)", cpu.each.len());
+    let (mut state, mut mend) = (State::Ok, None);
+    if let Some(error) = answer.troubles.first() {
+        (state, detail) = (State::Warning, format!("{detail}, as far as they can be read: {error}"));
+        mend = Some("mount the host's /sys and pass --path.sysfs".to_owned());
+    }
+    Finding { kind: "usage", name: "stat".into(), state, detail, mend }
+}
+
+fn memory(answer: &Answer) -> Finding {
+    match &answer.memory.0 {
         Ok(memory) => Finding {
             kind: "usage",
             name: "meminfo".into(),
@@ -117,8 +131,25 @@ fn memory(machine: &Machine) -> Finding {
             detail: format!("{} MiB of {} MiB in use", memory.held() >> 20, memory.total >> 20),
             mend: None,
         },
-        Err(error) => failed("meminfo", &error, "mount the host's /proc and pass --path.procfs"),
+        Err(error) => failed("meminfo", error, "mount the host's /proc and pass --path.procfs"),
     }
+}
+
+/// The cgroups, if they answer.
+fn watched_cgroups(machine: &Machine, settings: &Settings) -> Finding {
+    let (machine, settings) = (machine.clone(), settings.clone());
+    let mut thread = Aside::new("cgroup", move || {
+        let (machine, settings) = (machine.clone(), settings.clone());
+        Box::new(move |(): ()| cgroups(&machine, &settings))
+    });
+    let (finding, hangs) = thread.insist(|| (), PATIENCE);
+    finding.or_else(|| hangs.first().map(hanging)).unwrap_or_else(|| Finding {
+        kind: "usage",
+        name: "cgroup".into(),
+        state: State::Failed,
+        detail: format!("no answer for {} s", PATIENCE.as_secs()),
+        mend: None,
+    })
 }
 
 fn cgroups(machine: &Machine, settings: &Settings) -> Finding {

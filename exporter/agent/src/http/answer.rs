@@ -90,9 +90,24 @@ fn admitted_answer(shared: &Shared, request: &Parts, answer: Answer) -> Response
         }
         Some(Place::Telemetry) => telemetry(shared, &request.headers, answer),
         Some(Place::Landing) => landing(shared, answer),
-        Some(Place::Healthy) => line(answer, StatusCode::OK, "healthy\n"),
-        Some(Place::Ready) if shared.show.generation().is_none() => not_yet(answer),
-        Some(Place::Ready) => line(answer, StatusCode::OK, "ready\n"),
+        Some(place @ (Place::Healthy | Place::Ready)) => health(shared, place, answer),
+    }
+}
+
+/// Whether it works, or has begun to.
+fn health(shared: &Shared, place: Place, answer: Answer) -> Response<Page> {
+    let waits = |answer, text: String| {
+        let mut response = line(answer, StatusCode::SERVICE_UNAVAILABLE, text);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    };
+    match (shared.show.stands_still(), place) {
+        (Some(why), _) => waits(answer, format!("nothing is measured: {why}\n")),
+        (None, Place::Ready) if shared.show.generation().is_none() => {
+            waits(answer, format!("nothing measured yet: {}\n", shared.show.awaits()))
+        }
+        (None, Place::Ready) => line(answer, StatusCode::OK, "ready\n"),
+        (None, _) => line(answer, StatusCode::OK, "healthy\n"),
     }
 }
 
@@ -161,8 +176,8 @@ fn not_yet(answer: Answer) -> Response<Page> {
     response
 }
 
-fn line(answer: Answer, status: StatusCode, text: &'static str) -> Response<Page> {
-    let mut response = Response::new(Page::new(Bytes::from_static(text.as_bytes()), answer));
+fn line(answer: Answer, status: StatusCode, text: impl Into<Bytes>) -> Response<Page> {
+    let mut response = Response::new(Page::new(text.into(), answer));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response

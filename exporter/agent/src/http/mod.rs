@@ -50,6 +50,16 @@ pub trait Show: Send + Sync + 'static {
     /// Which snapshot is the newest; `None` before the first tick.
     fn generation(&self) -> Option<Generation>;
 
+    /// Why there will be no newer snapshot; `None` while they come.
+    fn stands_still(&self) -> Option<String> {
+        None
+    }
+
+    /// What is waited for before the first snapshot, in words.
+    fn awaits(&self) -> &'static str {
+        "measuring"
+    }
+
     /// Appends the newest snapshot to `page` and says which it was; `None` before the first tick.
     fn render(&self, format: Format, page: &mut Vec<u8>) -> Option<Generation>;
 }

@@ -9,6 +9,7 @@ mod needs;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::thread::CapabilitySet;
 
@@ -16,7 +17,13 @@ pub use capabilities::{Capabilities, names};
 pub use files::Confined;
 use needs::Needs;
 
+use noether_sources::nvml::Early;
+
+use crate::aside::Aside;
 use crate::settings::{Command, Settings, Switch};
+
+/// How long it may take to find out what is on this machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which threads may only use the files that they need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +67,7 @@ impl Sandbox {
             Switch::Auto => false,
         };
         let early = driver::open(settings, command);
-        let looks = needs::looks(settings, command, &early);
+        let looks = looks(settings, command, early.found);
         let needs = Needs::of(settings, command, files, insists.then_some(&early));
         let reach = match looks {
             Some(why) if !insists => Reach::Serving(why),
@@ -100,6 +107,20 @@ impl Sandbox {
         *confined = Some(done);
         Ok(())
     }
+}
+
+/// Why other processes are looked into. It is asked on another thread, which ends with that, since files may hang; what is
+/// not known for certain counts as a reason.
+/// `found` says whether a driver of NVIDIA was.
+fn looks(settings: &Settings, command: Command, found: bool) -> Option<&'static str> {
+    let settings = settings.clone();
+    let mut thread = Aside::new("sandbox", move || {
+        let settings = settings.clone();
+        Box::new(move |(): ()| needs::looks(&settings, command, &Early { found, ..Early::default() }))
+    });
+    let (answer, hangs) = thread.insist(|| (), PATIENCE);
+    hangs.iter().for_each(|hang| tracing::warn!("{hang}"));
+    answer.unwrap_or(Some("whether there is an accelerator cannot be told"))
 }
 
 fn wrong(complaint: &str) -> String {

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use noether_sources::file::contents;
 use noether_sources::grid::Credential;
 use noether_sources::meter::{METERS, Probe};
 use noether_sources::nvml::Early;
@@ -226,7 +227,9 @@ fn has_gpu(settings: &Settings, probe: &Probe, early: &Early) -> bool {
 ///
 /// <https://docs.kernel.org/PCI/sysfs-pci.html>
 fn has_nvidia(sysfs: &Path) -> bool {
-    let read = |folder: &Path, name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let read = |folder: &Path, name: &str| {
+        String::from_utf8_lossy(&contents(&folder.join(name)).unwrap_or_default()).into_owned()
+    };
     let devices = fs::read_dir(sysfs.join("bus/pci/devices")).into_iter().flatten().flatten();
     devices.map(|device| device.path()).any(|device| {
         read(&device, "vendor").trim() == "0x10de" && read(&device, "class").starts_with("0x03")

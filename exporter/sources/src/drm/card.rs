@@ -1,6 +1,5 @@
 //! One card: its energy or power, its gauges, and whether the kernel has suspended it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::clients::Clients;
 use super::package::Board;
 use super::{Kind, entry, figure, hwmon, slot, text};
 use crate::Error;
-use crate::file::{Unexpected, number};
+use crate::file::{Unexpected, contents, number};
 
 /// A card that was suspended and shows no power so often in a row has no meter of its own.
 const RESUMED: u32 = 10;
@@ -296,7 +295,7 @@ fn first(files: &[PathBuf], good: impl Fn(u64) -> bool) -> Result<(&Path, u64), 
 }
 
 fn read(file: &Path) -> Result<u64, Error> {
-    let content = fs::read(file).map_err(|error| Error::io(file, error))?;
+    let content = contents(file)?;
     number(&content).ok_or_else(|| Unexpected { expected: "a number", found: &content }.at(file))
 }
 

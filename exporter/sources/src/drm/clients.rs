@@ -12,6 +12,7 @@ use super::kfd::ComputeProcesses;
 use super::nodes::DeviceNodes;
 use super::numbers;
 use crate::Machine;
+use crate::file::contents;
 use crate::owner::Owners;
 
 /// A client of a device.
@@ -122,7 +123,8 @@ impl Clients {
                 Some(Some(false)) | None => {}
             }
             let path = self.procfs.join(format!("{}/fdinfo/{}", file.pid, file.descriptor));
-            let client = fs::read_to_string(path).ok().and_then(|content| fdinfo::parse(&content));
+            let content = contents(&path).ok();
+            let client = content.and_then(|content| fdinfo::parse(&String::from_utf8_lossy(&content)));
             let Some(client) = client else { continue };
             let own = PciAddress::parse(&client.device).or_else(|| self.nodes.device_of(&client.device));
             let only = || cards.keys().next().filter(|_| cards.len() == 1 && client.driver == self.driver);

@@ -20,7 +20,7 @@ use noether_core::gpu::{Look as DeviceLook, UnreportedWork};
 use noether_core::pci::PciAddress;
 use noether_core::reading::{DomainReading, Moment, Reading};
 
-use crate::file::number;
+use crate::file::{self, contents, number};
 use crate::meter::{Look, Meter, Opened};
 use crate::{Error, Machine};
 use card::Card;
@@ -230,9 +230,10 @@ fn is_unseen_work(look: &DeviceLook) -> bool {
 
 /// The hwmon folder of the driver itself: i915 has one for each of a device's tiles besides.
 fn hwmon(device: &Path, driver: &str) -> Option<PathBuf> {
-    let entries = fs::read_dir(device.join("hwmon")).ok()?.flatten();
+    let class = device.join("hwmon");
+    let entries = file::names(&class).ok()?.into_iter();
     entries
-        .map(|entry| entry.path())
+        .map(|name| class.join(name))
         .find(|folder| text(&folder.join("name")).is_some_and(|name| name == driver))
 }
 
@@ -244,13 +245,13 @@ fn numbers(folder: &Path) -> impl Iterator<Item = u32> {
 
 /// A file's text; `None` where there is none.
 fn text(path: &Path) -> Option<String> {
-    let content = fs::read_to_string(path).ok()?;
-    Some(content.trim().to_owned()).filter(|text| !text.is_empty())
+    let content = contents(path).ok()?;
+    Some(std::str::from_utf8(&content).ok()?.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// A file's number. A name that is empty leads to a folder, which has none.
 fn figure(path: &Path) -> Option<u64> {
-    number(&fs::read(path).ok()?)
+    number(&contents(path).ok()?)
 }
 
 /// The PCI address.
