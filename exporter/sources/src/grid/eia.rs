@@ -21,13 +21,13 @@ pub(super) const PROVIDER: Provider = Provider {
     cadence: HOUR,
     need: Need::Token,
     covers,
-    access: Access::Web { request, parse, login: None },
+    access: Access::Web { request, parse, login: None, refusal: None },
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// So far back is asked: hours come late, and sometimes several at once.
-const LOOK_BACK: Duration = Duration::from_secs(24 * 3600);
+/// So far back is asked: hours come up to a day late, and the newest is compared with a day before it.
+const LOOK_BACK: Duration = Duration::from_secs(48 * 3600);
 
 /// Balancing authorities that report generation by fuel, named as in our zones: `US-<region>-<authority>`.
 const RESPONDENTS: &[&str] = &[
@@ -126,7 +126,7 @@ fn parse(asked: &Asked<'_>, body: &[u8]) -> Quotes {
         let at = json::instant(row, "/period")?.saturating_sub(HOUR);
         mix.add(at, fuel, kind(fuel), megawatthours);
     }
-    Ok(mix.newest(HOUR).into_iter().collect())
+    mix.quotes(HOUR, asked.now)
 }
 
 /// Fuels, with those of 2025 that tell storage apart.
@@ -171,6 +171,53 @@ mod tests {
         assert_eq!(quote.until, Some(Duration::from_secs(1_516_449_600)));
     }
 
+    /// Hours up to noon, each with all of `fuels`, but the last few as `last` has them.
+    fn answer(fuels: &[(&str, &str)], last: &[&[(&str, &str)]]) -> String {
+        let usual = std::iter::repeat_n(fuels, 24 - last.len()).chain(last.iter().copied());
+        let rows = (1..=24).zip(usual).flat_map(|(hour, fuels)| {
+            fuels.iter().map(move |(fuel, value)| {
+                let (day, hour) = if hour <= 12 { (19, hour + 11) } else { (20, hour - 12) };
+                format!(
+                    r#"{{"period":"2018-01-{day}T{hour:02}","respondent":"PJM","fueltype":"{fuel}","value":{value}}}"#
+                )
+            })
+        });
+        format!(r#"{{"response":{{"data":[{}]}}}}"#, rows.collect::<Vec<_>>().join(","))
+    }
+
+    #[test]
+    fn a_mix_is_compared_with_the_hours_before_it() {
+        let usual = [
+            ("COL", "15000"),
+            ("NG", "40000"),
+            ("NUC", "32000"),
+            ("SUN", "0"),
+            ("WAT", "1000"),
+            ("WND", "4000"),
+        ];
+        let grams = (15.0 * 820.0 + 40.0 * 490.0 + 32.0 * 12.0 + 24.0 + 4.0 * 11.0) / 92.0;
+        let filled =
+            usual.map(|(fuel, value)| (fuel, if matches!(fuel, "COL" | "NG") { "0" } else { value }));
+        let zeros = usual.map(|(fuel, _)| (fuel, "0"));
+        let absent = &usual[2..];
+        let outlier = usual.map(|(fuel, value)| (fuel, if fuel == "WND" { "400000" } else { value }));
+        for (last, hours) in [
+            (vec![&filled[..]; 3], 3),
+            (vec![&zeros[..]; 1], 1),
+            (vec![absent; 5], 5),
+            (vec![&outlier[..]; 1], 1),
+            (vec![&filled[..], &zeros[..]], 2),
+        ] {
+            let (found, quote) = only(parse(&asked("PJM"), answer(&usual, &last).as_bytes()));
+            assert!((found - grams).abs() < 1e-9, "{found} {grams}");
+            assert!(!quote.observation.estimated);
+            assert_eq!(quote.until, Some(Duration::from_secs(1_516_449_600) - HOUR * hours));
+        }
+        let failure = parse(&asked("PJM"), answer(&zeros, &[]).as_bytes()).unwrap_err();
+        assert_eq!(failure.reason, Reason::NoData);
+        assert!(failure.text.contains("all usual types"), "{failure}");
+    }
+
     #[test]
     fn bad_answers() {
         assert_eq!(parse(&asked("CISO"), br#"{"response":{"data":[]}}"#), Ok(Vec::new()));
@@ -194,7 +241,7 @@ mod tests {
         assert_eq!(covers("US-CA"), None);
         let request = request(&asked("CISO")).unwrap();
         assert!(request.url.as_str().contains("facets%5Brespondent%5D%5B%5D=CISO"), "{}", request.url);
-        assert!(request.url.as_str().contains("start=2018-01-19T12"), "{}", request.url);
+        assert!(request.url.as_str().contains("start=2018-01-18T12"), "{}", request.url);
         assert!(!format!("{request:?}").contains("t0ken"));
     }
 }

@@ -3,12 +3,15 @@
 //! Document A75 (actual generation per type), process A16 (realised).
 //! <https://transparencyplatform.zendesk.com/hc/en-us/articles/15692855254548>
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use noether_core::carbon::{Basis, Signal};
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::failure::{Failure, Reason, shown};
+use super::explanation::line;
+use super::failure::{Failure, Reason};
 use super::mix::{Kind, Method, Mix};
 use super::provider::{Access, Asked, Need, Provider, Quotes, Request};
 use super::time;
@@ -23,11 +26,12 @@ pub(super) const PROVIDER: Provider = Provider {
     cadence: Duration::from_secs(900),
     need: Need::Token,
     covers,
-    access: Access::Web { request, parse, login: None },
+    access: Access::Web { request, parse, login: None, refusal: Some(refusal) },
 };
 
-/// So far back is asked: values are published up to an hour after their period, by some later.
-const LOOK_BACK: Duration = Duration::from_secs(8 * 3600);
+/// So far back is asked: values are published up to some hours after their period, and the newest are compared with the
+/// day before them.
+const LOOK_BACK: Duration = Duration::from_secs(26 * 3600);
 
 /// An answer to what is asked has far fewer.
 const MOST_NODES: u32 = 200_000;
@@ -107,7 +111,7 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
     asked.request("/api", &query)
 }
 
-fn parse(_: &Asked<'_>, body: &[u8]) -> Quotes {
+fn parse(asked: &Asked<'_>, body: &[u8]) -> Quotes {
     const EXPECTED: &str = "the XML of a GL_MarketDocument";
     let text = std::str::from_utf8(body).map_err(|_| Failure::malformed(EXPECTED, body))?;
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
@@ -115,7 +119,7 @@ fn parse(_: &Asked<'_>, body: &[u8]) -> Quotes {
         .map_err(|_| Failure::malformed(EXPECTED, body))?;
     let root = document.root_element();
     match root.tag_name().name() {
-        "GL_MarketDocument" => generation(root),
+        "GL_MarketDocument" => generation(asked, root),
         "Acknowledgement_MarketDocument" => acknowledgement(root),
         _ => Err(Failure::malformed(EXPECTED, body)),
     }
@@ -123,23 +127,30 @@ fn parse(_: &Asked<'_>, body: &[u8]) -> Quotes {
 
 /// That there are no data is said in a document of its own, with the same code as an error.
 fn acknowledgement(root: Node<'_, '_>) -> Quotes {
-    let reason = child(root, "Reason").and_then(|reason| text(reason, "text")).unwrap_or_default();
-    if reason.to_ascii_lowercase().contains("no matching data") {
+    let reasons: Vec<&str> = children(root, "Reason").filter_map(|reason| text(reason, "text")).collect();
+    let reason = reasons.join("; ");
+    if is_absence(&reason) {
         return Ok(Vec::new());
     }
-    let reason = shown(reason.as_bytes());
-    Err(Failure::new(Reason::Status, format!("expected generation, found a refusal: {reason:?}")))
+    Err(Failure::new(Reason::Status, format!("expected generation, found a refusal: {:?}", line(&reason))))
 }
 
-fn generation(root: Node<'_, '_>) -> Quotes {
+fn is_absence(reason: &str) -> bool {
+    reason.to_ascii_lowercase().contains("no matching data")
+}
+
+/// That there are no data comes with the status 400 as well.
+/// <https://transparencyplatform.zendesk.com/hc/en-us/articles/15692855254548>
+fn refusal(reason: &str) -> Option<Reason> {
+    is_absence(reason).then_some(Reason::NoData)
+}
+
+fn generation(asked: &Asked<'_>, root: Node<'_, '_>) -> Quotes {
     let mut points = Vec::new();
     for series in children(root, "TimeSeries") {
         let kind = child(series, "MktPSRType").and_then(|kind| text(kind, "psrType"));
         let code = kind.ok_or_else(|| wrong("psrType in each TimeSeries", series))?;
-        // Series with the zone as their *out* domain are consumption: pumps, and what plants use themselves.
-        if child(series, "inBiddingZone_Domain.mRID").is_none()
-            && child(series, "outBiddingZone_Domain.mRID").is_some()
-        {
+        if is_consumption(asked, series)? {
             continue;
         }
         let blocks = text(series, "curveType") == Some("A03");
@@ -149,15 +160,39 @@ fn generation(root: Node<'_, '_>) -> Quotes {
     }
     let Some(step) = points.iter().map(|(_, point)| point.length).min() else { return Ok(Vec::new()) };
     let mut mix = Mix::default();
+    for ((at, code), megawatts) in by_step(&points, step) {
+        mix.add(at, code, kind(code), megawatts);
+    }
+    mix.quotes(step, asked.now)
+}
+
+/// Whether a series has the zone as its *out* domain: pumps, and what plants use themselves. It has to be the zone that
+/// was asked for.
+fn is_consumption(asked: &Asked<'_>, series: Node<'_, '_>) -> Result<bool, Failure> {
+    let into = text(series, "inBiddingZone_Domain.mRID");
+    let out = text(series, "outBiddingZone_Domain.mRID");
+    if let Some(other) = into.or(out).filter(|zone| *zone != asked.code) {
+        return Err(Failure::malformed(&format!("the zone {}", asked.code), other.as_bytes()));
+    }
+    Ok(into.is_none() && out.is_some())
+}
+
+/// The power of each type in each period of length `step`. Hourly series hold in each of the quarters. Of a type that is
+/// given by the hour and by the quarter, the quarters count; but zeros beside an amount are filled in.
+fn by_step<'a>(points: &[(&'a str, Point)], step: Duration) -> BTreeMap<(Duration, &'a str), f64> {
+    let mut chosen: BTreeMap<(Duration, &str), (bool, Reverse<Duration>, f64)> = BTreeMap::new();
     for (code, point) in points {
-        // Hourly series beside quarter-hourly ones hold in each of the quarters.
         let pieces = (point.length.as_secs() / step.as_secs().max(1)).clamp(1, 60);
+        let found = (point.megawatts > 0.0, Reverse(point.length), point.megawatts);
         for piece in 0..pieces {
             let at = point.at.saturating_add(step.saturating_mul(u32::try_from(piece).unwrap_or(0)));
-            mix.add(at, code, kind(code), point.megawatts);
+            let known = chosen.entry((at, *code)).or_insert(found);
+            if found > *known {
+                *known = found;
+            }
         }
     }
-    Ok(mix.newest(step).into_iter().collect())
+    chosen.into_iter().map(|(key, (_, _, megawatts))| (key, megawatts)).collect()
 }
 
 /// Mean power in an interval.
@@ -264,6 +299,8 @@ mod tests {
     use super::*;
     use crate::grid::tests::{asked, fault, only};
 
+    const NL: &str = "10YNL----------L";
+
     fn series(code: &str, domain: &str, curve: &str, resolution: &str, points: &[(u32, &str)]) -> String {
         let points: String = points
             .iter()
@@ -299,12 +336,12 @@ mod tests {
     #[test]
     fn generation_is_weighed_and_consumption_and_storage_are_not_in_it() {
         let body = document(&[
-            series("B04", "in", "A01", "PT60M", &[(1, "100"), (2, "300")]),
-            series("B18", "in", "A01", "PT60M", &[(1, "100"), (2, "700.0")]),
+            series("B04", "in", "A01", "PT60M", &[(1, "200"), (2, "300")]),
+            series("B18", "in", "A01", "PT60M", &[(1, "500"), (2, "700.0")]),
             series("B10", "in", "A01", "PT60M", &[(2, "900")]),
             series("B10", "out", "A01", "PT60M", &[(1, "900"), (2, "900")]),
         ]);
-        let (grams, quote) = only(parse(&asked("x"), body.as_bytes()));
+        let (grams, quote) = only(parse(&asked(NL), body.as_bytes()));
         assert!((grams - (0.3 * 490.0 + 0.7 * 12.0)).abs() < 1e-9, "{grams}");
         assert_eq!(quote.observation.at, Duration::from_secs(1_516_446_000));
         assert_eq!(quote.until, Some(Duration::from_secs(1_516_449_600)));
@@ -319,7 +356,7 @@ mod tests {
             series("B19", "in", "A03", "PT15M", &[(1, "500"), (7, "600")]),
             series("B02", "in", "A03", "PT60M", &[(1, "100")]),
         ]);
-        let (grams, quote) = only(parse(&asked("x"), body.as_bytes()));
+        let (grams, quote) = only(parse(&asked(NL), body.as_bytes()));
         assert!((grams - (300.0 * 490.0 + 600.0 * 11.0 + 100.0 * 1054.0) / 1000.0).abs() < 1e-9, "{grams}");
         assert_eq!(quote.observation.at, Duration::from_secs(1_516_448_700));
         assert_eq!(quote.until, Some(Duration::from_secs(1_516_449_600)));
@@ -328,22 +365,70 @@ mod tests {
             series("B04", "in", "A01", "PT15M", &[(1, "100"), (2, "300"), (3, "300")]),
             series("B19", "in", "A01", "PT15M", &[(1, "700"), (2, "700")]),
         ]);
-        let (_, quote) = only(parse(&asked("x"), body.as_bytes()));
+        let (_, quote) = only(parse(&asked(NL), body.as_bytes()));
         assert_eq!(quote.observation.at, Duration::from_secs(1_516_443_300));
     }
 
     #[test]
+    fn a_type_given_by_the_hour_and_by_the_quarter_counts_once() {
+        let quarters = |quantity| (1..=8).map(|position| (position, quantity)).collect::<Vec<_>>();
+        let gas = |points: &[(u32, &str)]| series("B04", "in", "A01", "PT15M", points);
+        let hourly = series("B04", "in", "A01", "PT60M", &[(1, "100"), (2, "200")]);
+        let wind = series("B19", "in", "A03", "PT15M", &[(1, "100")]);
+        let grams = |gas: f64| (gas * 490.0 + 100.0 * 11.0) / (gas + 100.0);
+        for (series, expected) in [
+            (vec![hourly.clone(), gas(&quarters("100")), wind.clone()], 100.0),
+            (vec![gas(&quarters("100")), wind.clone(), hourly.clone()], 100.0),
+            // The same series twice.
+            (vec![gas(&quarters("100")), wind.clone(), gas(&quarters("100"))], 100.0),
+            // Where quarters are not there yet, or are filled with zeros, the hour holds.
+            (vec![gas(&quarters("150")[..4]), hourly.clone(), wind.clone()], 200.0),
+            (vec![gas(&quarters("0")), hourly.clone(), wind.clone()], 200.0),
+        ] {
+            let (found, quote) = only(parse(&asked(NL), document(&series).as_bytes()));
+            assert!((found - grams(expected)).abs() < 1e-9, "{found} {expected}");
+            assert_eq!(quote.until, Some(Duration::from_secs(1_516_449_600)));
+        }
+    }
+
+    #[test]
+    fn what_is_filled_to_the_end_of_what_was_asked_is_no_data() {
+        // Solar power is there until 13:00, an hour ahead of the clock; the rest ends at 11:00.
+        let solar = series("B16", "in", "A03", "PT15M", &[(1, "400"), (5, "0")]);
+        let solar = solar.replace("12:00Z", "13:00Z");
+        let gas = series("B04", "in", "A01", "PT60M", &[(1, "600")]);
+        let (grams, quote) = only(parse(&asked(NL), document(&[solar, gas.clone()]).as_bytes()));
+        assert!((grams - (0.6 * 490.0 + 0.4 * 45.0)).abs() < 1e-9, "{grams}");
+        assert_eq!(quote.until, Some(Duration::from_secs(1_516_446_000)));
+        // Everything is zero for what is not known yet.
+        let wind = series("B19", "in", "A01", "PT60M", &[(1, "400"), (2, "0")]);
+        let gas = series("B04", "in", "A01", "PT60M", &[(1, "600"), (2, "0")]);
+        let (grams, _) = only(parse(&asked(NL), document(&[wind, gas]).as_bytes()));
+        assert!((grams - (0.6 * 490.0 + 0.4 * 11.0)).abs() < 1e-9, "{grams}");
+    }
+
+    #[test]
     fn no_data_is_absence_and_a_refusal_is_not() {
-        assert_eq!(parse(&asked("x"), NO_DATA.as_bytes()), Ok(Vec::new()));
-        assert_eq!(parse(&asked("x"), document(&[]).as_bytes()), Ok(Vec::new()));
+        assert_eq!(parse(&asked(NL), NO_DATA.as_bytes()), Ok(Vec::new()));
+        assert_eq!(parse(&asked(NL), document(&[]).as_bytes()), Ok(Vec::new()));
         let refused = NO_DATA.replace("No matching data found", "Too many requests");
-        assert_eq!(fault(parse(&asked("x"), refused.as_bytes())), Reason::Status);
+        let refused =
+            refused.replace("</Reason>", "</Reason><Reason><code>1</code><text>of this key</text></Reason>");
+        let failure = parse(&asked(NL), refused.as_bytes()).unwrap_err();
+        assert_eq!(failure.reason, Reason::Status);
+        assert!(failure.text.contains("Too many requests for Data item"), "{failure}");
+        assert!(failure.text.contains("of this key"), "{failure}");
+        assert_eq!(refusal("999 No matching data found for Data item X"), Some(Reason::NoData));
+        assert_eq!(refusal("999 The number of instances exceeds the allowed maximum"), None);
     }
 
     #[test]
     fn bad_answers() {
         let good = document(&[series("B04", "in", "A01", "PT15M", &[(1, "100")])]);
-        assert!(parse(&asked("x"), good.as_bytes()).is_ok());
+        let failure = parse(&asked("10YFR-RTE------C"), good.as_bytes()).unwrap_err();
+        assert_eq!(failure.reason, Reason::Malformed);
+        assert!(failure.text.contains("10YFR-RTE------C") && failure.text.contains(NL), "{failure}");
+        assert!(parse(&asked(NL), good.as_bytes()).is_ok());
         for wrong in [
             "<html><body>Service Unavailable</body></html>".to_owned(),
             "{}".to_owned(),
@@ -361,9 +446,9 @@ mod tests {
             "<a>".repeat(100_000),
             format!("{}{}", "<a>".repeat(100_000), "</a>".repeat(100_000)),
         ] {
-            assert_eq!(fault(parse(&asked("x"), wrong.as_bytes())), Reason::Malformed);
+            assert_eq!(fault(parse(&asked(NL), wrong.as_bytes())), Reason::Malformed);
         }
-        assert_eq!(fault(parse(&asked("x"), &[0xff, 0xfe])), Reason::Malformed);
+        assert_eq!(fault(parse(&asked(NL), &[0xff, 0xfe])), Reason::Malformed);
     }
 
     #[test]
@@ -375,6 +460,6 @@ mod tests {
         let request = request(&asked("10YNL----------L")).unwrap();
         let address = request.url.as_str();
         assert!(address.contains("/api?securityToken=t0ken&documentType=A75&processType=A16"), "{address}");
-        assert!(address.ends_with("periodStart=201801200400&periodEnd=201801201300"), "{address}");
+        assert!(address.ends_with("periodStart=201801191000&periodEnd=201801201300"), "{address}");
     }
 }

@@ -105,8 +105,12 @@ impl Reason {
                 "ask for fewer zones, let one noether grid ask for all nodes, or take a larger plan"
             }
             Self::Status | Self::Malformed => "check --grid.url, and whether a proxy answers in its place",
-            Self::NoData => "check --grid.zone; the shipped average stands in meanwhile",
-            Self::Stale => "raise --grid.max-age if the provider is always that late",
+            Self::NoData => {
+                "the shipped average stands in meanwhile; check --grid.zone if it lasts for more than some hours"
+            }
+            Self::Stale => {
+                "raise --grid.max-age if the provider is always that late; newer periods without a usual type of generation are not used"
+            }
             Self::Clock => "set this machine's clock, by NTP for instance",
             Self::Credential => "name a readable file that holds the credential by --grid.token-file",
         }
@@ -122,12 +126,14 @@ pub struct Failure {
     pub text: String,
     /// How long the provider asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// The reason that the provider gave for a refusal; empty where it gave none.
+    pub explanation: String,
 }
 
 impl Failure {
     /// For `reason`, explained by `text`.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into(), retry_after: None }
+        Self { reason, text: text.into(), retry_after: None, explanation: String::new() }
     }
 
     /// `found` stood where `expected` should have been.

@@ -135,6 +135,11 @@ pub fn source(method: Method) -> Option<&'static Source> {
 }
 
 impl Method {
+    /// Whether it is power of the sun.
+    pub(super) const fn is_solar(self) -> bool {
+        matches!(self, Self::Solar | Self::SolarConcentrated | Self::SolarRooftop | Self::SolarUtility)
+    }
+
     /// Every method.
     pub fn all() -> impl Iterator<Item = Self> {
         FACTORS.iter().map(|factor| factor.method)

@@ -1,6 +1,6 @@
 //! The asking itself: each zone at each provider by itself, and what a tick sees of it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use reqwest::Client;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::credential::Secret;
 use super::disk::read;
+use super::explanation::is_about_credential;
 use super::failure::{Failure, Reason};
 use super::feed::{Feed, in_force, judge};
 use super::plan::{Chosen, Errand, Error, Plan, errands, path};
@@ -38,6 +40,8 @@ pub struct Live {
 struct Source {
     chosen: Chosen,
     session: tokio::sync::Mutex<Session>,
+    /// Whether the provider has ended its third version.
+    is_v3_gone: AtomicBool,
     requests: AtomicU64,
     failures: [AtomicU64; Reason::ALL.len()],
 }
@@ -58,7 +62,13 @@ struct Told {
 impl Source {
     fn new(chosen: Chosen) -> Self {
         let failures = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { chosen, session: tokio::sync::Mutex::default(), requests: AtomicU64::new(0), failures }
+        Self {
+            chosen,
+            session: tokio::sync::Mutex::default(),
+            is_v3_gone: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            failures,
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -85,42 +95,100 @@ impl Source {
     }
 
     async fn ask_web(&self, client: &Client, code: &str, clock: Duration) -> Result<Told, Failure> {
-        let Access::Web { request, parse, login } = self.chosen.provider.access else {
-            return Ok(Told { quotes: Vec::new(), theirs: None });
-        };
         let credential = self.chosen.credential.read()?;
-        let mut again = login.is_some();
+        let mut is_new = false;
         loop {
-            let secret = match (&login, &credential) {
-                (Some(login), Some(credential)) => {
-                    let cadence = self.chosen.provider.cadence;
-                    let door = Door { login, url: self.chosen.address(), credential, cadence };
-                    let mut session = self.session.lock().await;
-                    Some(session.token(client, door, clock, || self.count_request()).await?)
-                }
-                _ => credential.clone(),
-            };
-            let asked = Asked { url: self.chosen.address(), code, secret: secret.as_ref(), now: now() };
-            let told = async {
-                let request = request(&asked)?;
-                self.count_request();
-                let answer = fetch(client, request).await?;
-                Ok(Told { quotes: parse(&asked, &answer.body)?, theirs: answer.date })
-            };
-            match told.await {
-                // The token ended before its time: once, another one is fetched.
-                Err(Failure { reason: Reason::Unauthorized, .. }) if again => {
-                    again = false;
-                    self.session.lock().await.forget(secret.as_ref());
-                }
-                told => {
-                    return told.map_err(|failure: Failure| {
-                        failure.without(secret.as_ref()).without(credential.as_ref())
-                    });
-                }
+            let secret = self.secret(client, credential.as_ref(), clock).await?;
+            let told = self.ask_once(client, code, secret.as_ref(), credential.is_some()).await;
+            let reason = told.as_ref().err().map(|failure| failure.reason);
+            let mut session = self.session.lock().await;
+            // The token ended before its time: once, another one is fetched.
+            if let Some(reason) = reason
+                && !is_new
+                && self.has_login()
+                && session.may_help(code, reason)
+            {
+                is_new = true;
+                session.forget(secret.as_ref());
+                continue;
             }
+            if is_new || reason.is_none() {
+                session.note(code, reason == Some(Reason::Forbidden));
+            }
+            return told.map_err(|failure| failure.without(secret.as_ref()).without(credential.as_ref()));
         }
     }
+
+    const fn has_login(&self) -> bool {
+        matches!(self.chosen.provider.access, Access::Web { login: Some(_), .. })
+    }
+
+    /// What requests carry: the token of a login, or the credential itself.
+    async fn secret(
+        &self,
+        client: &Client,
+        credential: Option<&Secret>,
+        clock: Duration,
+    ) -> Result<Option<Secret>, Failure> {
+        let (Access::Web { login: Some(login), .. }, Some(credential)) =
+            (&self.chosen.provider.access, credential)
+        else {
+            return Ok(credential.cloned());
+        };
+        let cadence = self.chosen.provider.cadence;
+        let door = Door { login, url: self.chosen.address(), credential, cadence };
+        let mut session = self.session.lock().await;
+        session.token(client, door, clock, || self.count_request()).await.map(Some)
+    }
+
+    /// One request; a second one where the version of the API that was asked is gone, and there is a newer one.
+    async fn ask_once(
+        &self,
+        client: &Client,
+        code: &str,
+        secret: Option<&Secret>,
+        has_credential: bool,
+    ) -> Result<Told, Failure> {
+        let Access::Web { request, parse, refusal, .. } = self.chosen.provider.access else {
+            return Ok(Told { quotes: Vec::new(), theirs: None });
+        };
+        let is_v3_gone = self.is_v3_gone.load(Ordering::Relaxed);
+        let mut asked = Asked { url: self.chosen.address(), code, secret, now: now(), is_v3_gone };
+        let first = request(&asked)?;
+        asked.is_v3_gone = true;
+        let newer = request(&asked)?;
+        let may_be_gone = first.url != newer.url;
+        self.count_request();
+        let mut answer = fetch(client, first).await;
+        if may_be_gone && answer.as_ref().is_err_and(is_gone) {
+            self.count_request();
+            answer = fetch(client, newer).await;
+            let is_there = !answer.as_ref().is_err_and(|failure| failure.reason == Reason::NotFound);
+            self.is_v3_gone.store(is_there, Ordering::Relaxed);
+        }
+        let answer = answer.map_err(|failure| classified(failure, refusal, has_credential))?;
+        Ok(Told { quotes: parse(&asked, &answer.body)?, theirs: answer.date })
+    }
+}
+
+/// Whether the address does not exist, rather than the zone.
+fn is_gone(failure: &Failure) -> bool {
+    failure.reason == Reason::NotFound && !failure.explanation.to_ascii_lowercase().contains("zone")
+}
+
+/// A refusal by what its text says, where the status says less: a wrong key may come as 400 or 403.
+fn classified(
+    mut failure: Failure,
+    refusal: Option<fn(&str) -> Option<Reason>>,
+    has_credential: bool,
+) -> Failure {
+    let is_vague = matches!(failure.reason, Reason::Forbidden | Reason::Status);
+    if let Some(reason) = refusal.and_then(|refusal| refusal(&failure.explanation)) {
+        failure.reason = reason;
+    } else if is_vague && has_credential && is_about_credential(&failure.explanation) {
+        failure.reason = Reason::Unauthorized;
+    }
+    failure
 }
 
 impl Live {

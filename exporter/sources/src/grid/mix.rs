@@ -6,15 +6,11 @@ use std::time::Duration;
 use noether_core::carbon::{Basis, Observation, Signal};
 use noether_core::units::Intensity;
 
+use super::completeness::{self, Amount, Amounts};
+use super::failure::{Failure, Reason};
+use super::feed::TOLERANCE;
 pub(super) use super::generation::{Method, intensity};
-use super::provider::Quote;
-
-/// Providers publish some plants later than others: a period counts once it has all that the periods so long before the
-/// newest one had.
-const COMPLETE_WITHIN: Duration = Duration::from_secs(7200);
-
-/// A plant that generates a smaller share than that is not waited for.
-const NEGLIGIBLE: f64 = 0.01;
+use super::provider::{Quote, Quotes};
 
 /// With a larger share of plants of an unknown kind, the result is an estimate.
 const UNKNOWN: f64 = 0.1;
@@ -33,34 +29,64 @@ pub(super) enum Kind {
 pub(super) struct Mix(BTreeMap<Duration, BTreeMap<String, (Kind, f64)>>);
 
 impl Mix {
-    /// `amount` was generated in the period that begins at `at`. A negative amount is what plants used themselves.
+    /// `amount` was generated in the period that begins at `at`. A negative amount is what plants used themselves. An
+    /// amount that is given again counts once: the larger one, as the other may be filled in.
     pub(super) fn add(&mut self, at: Duration, code: &str, kind: Kind, amount: f64) {
         let period = self.0.entry(at).or_default();
-        period.entry(code.to_owned()).or_insert((kind, 0.0)).1 += amount.max(0.0);
+        let known = &mut period.entry(code.to_owned()).or_insert((kind, 0.0)).1;
+        *known = known.max(amount);
     }
 
-    /// What the newest complete period of length `period` carries over its lifecycle; `None` where nothing was generated.
-    pub(super) fn newest(&self, period: Duration) -> Option<Quote> {
-        let (newest, _) = self.0.last_key_value()?;
-        let mut totals: BTreeMap<&str, f64> = BTreeMap::new();
-        for plants in self.0.range(newest.saturating_sub(COMPLETE_WITHIN)..).map(|(_, plants)| plants) {
-            for (code, (_, amount)) in plants {
-                *totals.entry(code).or_default() += amount;
+    /// The same as an answer: absence where nothing was given, and the reason where nothing of it can be believed.
+    pub(super) fn quotes(&self, period: Duration, now: Duration) -> Quotes {
+        match self.newest(period, now) {
+            None if !self.0.is_empty() => {
+                let text = "expected a period with all usual types of generation, found none";
+                Err(Failure::new(Reason::NoData, text))
             }
+            newest => Ok(newest.into_iter().collect()),
         }
-        let least = totals.values().sum::<f64>() * NEGLIGIBLE;
-        let complete = |plants: &BTreeMap<String, _>| {
-            totals.iter().all(|(code, total)| *total <= least || plants.contains_key(*code))
-        };
-        let (at, plants) = self.0.iter().rev().find(|(_, plants)| complete(plants))?;
-        let (intensity, estimated) = weighed(plants.values())?;
+    }
+
+    /// What the newest complete period of length `period` carries over its lifecycle; `None` where there is none.
+    ///
+    /// Periods that are not over at `now` are filled in. Only where all are, this machine's clock may be wrong.
+    pub(super) fn newest(&self, period: Duration, now: Duration) -> Option<Quote> {
+        let is_over = |at: &Duration| at.saturating_add(period) <= now.saturating_add(TOLERANCE);
+        let all: BTreeMap<_, _> = self.0.iter().map(|(at, plants)| (*at, amounts(plants))).collect();
+        let over: BTreeMap<_, _> =
+            all.iter().filter(|(at, _)| is_over(at)).map(|(at, amounts)| (*at, amounts.clone())).collect();
+        let periods = if over.is_empty() { &all } else { &over };
+        let believed = completeness::newest_complete(periods, period)?;
+        let (intensity, estimated) = weighed(self.0.get(&believed.at)?.values())?;
         Some(Quote {
             signal: Signal::Average,
             basis: Basis::Lifecycle,
-            observation: Observation { intensity, estimated, at: *at },
-            until: Some(at.saturating_add(period)),
+            observation: Observation {
+                intensity,
+                estimated: estimated || believed.is_doubtful,
+                at: believed.at,
+            },
+            until: Some(believed.at.saturating_add(period)),
         })
     }
+}
+
+/// What `plants` generated, without what storage gave back.
+fn amounts(plants: &BTreeMap<String, (Kind, f64)>) -> Amounts<'_> {
+    let amount = |(kind, amount): &(Kind, f64)| {
+        let Kind::Plant(method) = *kind else { return None };
+        let (method, factor) = factor(method)?;
+        let is_solar = method.is_solar();
+        Some(Amount { amount: *amount, grams_per_kwh: factor.grams_per_kwh(), is_solar })
+    };
+    plants.iter().filter_map(|(code, plant)| Some((code.as_str(), amount(plant)?))).collect()
+}
+
+/// The lifecycle figure of a method; one without a figure counts as unknown.
+fn factor(method: Method) -> Option<(Method, Intensity)> {
+    let known = intensity(method, Basis::Lifecycle).map(|factor| (method, factor));
+    known.or_else(|| Some((Method::Unknown, intensity(Method::Unknown, Basis::Lifecycle)?)))
 }
 
 /// The mean intensity, and whether much of it is guessed.
@@ -68,10 +94,7 @@ fn weighed<'a>(plants: impl Iterator<Item = &'a (Kind, f64)>) -> Option<(Intensi
     let (mut generated, mut unknown, mut grams) = (0.0, 0.0, 0.0);
     for (kind, amount) in plants {
         let Kind::Plant(method) = *kind else { continue };
-        let (method, factor) = match intensity(method, Basis::Lifecycle) {
-            Some(factor) => (method, factor),
-            None => (Method::Unknown, intensity(Method::Unknown, Basis::Lifecycle)?),
-        };
+        let (method, factor) = factor(method)?;
         generated += amount;
         grams += amount * factor.grams_per_kwh();
         if method == Method::Unknown {
@@ -91,7 +114,7 @@ mod tests {
     const WIND: Kind = Kind::Plant(Method::WindOnshore);
 
     fn newest(mix: &Mix) -> (f64, Duration, bool) {
-        let quote = mix.newest(HOUR).unwrap();
+        let quote = mix.newest(HOUR, HOUR * 100).unwrap();
         let observation = quote.observation;
         (observation.intensity.grams_per_kwh(), observation.at, observation.estimated)
     }
@@ -107,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_that_lacks_a_plant_is_waited_for_but_not_for_ever() {
+    fn a_period_that_lacks_a_type_is_not_believed() {
         let mut mix = Mix::default();
         for hour in 1..=9 {
             mix.add(HOUR * hour, "WND", WIND, 75.0);
@@ -118,15 +141,15 @@ mod tests {
         }
         assert_eq!(newest(&mix), (0.25 * 820.0 + 0.75 * 11.0, HOUR * 7, false));
         mix.add(HOUR * 10, "WND", WIND, 75.0);
-        assert_eq!(newest(&mix), (11.0, HOUR * 10, false));
+        assert_eq!(newest(&mix), (0.25 * 820.0 + 0.75 * 11.0, HOUR * 7, false));
     }
 
     #[test]
     fn much_of_an_unknown_kind_is_an_estimate_and_nothing_is_absence() {
         let mut mix = Mix::default();
-        assert_eq!(mix.newest(HOUR), None);
+        assert_eq!(mix.newest(HOUR, HOUR * 100), None);
         mix.add(HOUR, "WND", WIND, 0.0);
-        assert_eq!(mix.newest(HOUR), None);
+        assert_eq!(mix.newest(HOUR, HOUR * 100), None);
         mix.add(HOUR * 2, "WND", WIND, 85.0);
         mix.add(HOUR * 2, "OTH", Kind::Plant(Method::Unknown), 15.0);
         assert!(newest(&mix).2);

@@ -4,8 +4,10 @@
 //! A provider is pure: it says which zones it covers, what to ask and what an answer means. Who asks, when, with which
 //! credential and what happens when that fails is the same for all of them: `schedule`, `web` and `live`.
 
+mod completeness;
 mod credential;
 mod disk;
+mod explanation;
 mod failure;
 mod feed;
 pub mod generation;
@@ -52,4 +54,10 @@ pub const PROVIDERS: &[&Provider] = &[
 /// The provider of that name, as in `--grid.provider`.
 pub fn provider(name: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().copied().find(|provider| provider.name == name)
+}
+
+/// Whether a provider whose zones are known serves `zone`. The zones of `file` and `static` are the operator's.
+pub fn is_served(zone: &str) -> bool {
+    let is_public = |provider: &&&Provider| matches!(provider.access, Access::Web { .. });
+    PROVIDERS.iter().filter(is_public).any(|provider| (provider.covers)(zone).is_some())
 }

@@ -54,6 +54,8 @@ pub enum Access {
         parse: fn(&Asked<'_>, &[u8]) -> Quotes,
         /// How to get the token that requests carry, where the credential is not that itself.
         login: Option<Login>,
+        /// What a refusal with that reason is, where its status misleads.
+        refusal: Option<fn(reason: &str) -> Option<Reason>>,
     },
     /// By a file that the operator maintains, at the path that `--grid.url` names.
     File {
@@ -89,6 +91,8 @@ pub struct Asked<'a> {
     pub secret: Option<&'a Secret>,
     /// The time, since the begin of 1970.
     pub now: Duration,
+    /// Whether the provider has ended its third version, where it has a fourth.
+    pub is_v3_gone: bool,
 }
 
 impl Asked<'_> {
@@ -113,9 +117,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// For `path` below `url`.
+    /// For `path` below `url`. What `url` has of `path` already, as the `/v3` of a documented base, is not repeated.
     pub(super) fn new(url: &str, path: &str, query: &[(&str, &str)]) -> Result<Self, Failure> {
-        let address = format!("{}{path}", url.trim_end_matches('/'));
+        let base = url.trim_end_matches('/');
+        let address = format!("{base}{}", path.get(shared(base, path)..).unwrap_or(path));
         let url =
             if query.is_empty() { Url::parse(&address) } else { Url::parse_with_params(&address, query) };
         let url =
@@ -135,6 +140,38 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "GET {}", shown_url(self.url.as_str()))
     }
+}
+
+/// How many bytes at the begin of `path` stand at the end of the path of `base`, in whole segments.
+fn shared(base: &str, path: &str) -> usize {
+    let base = path_of(base);
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    ends.filter(|end| path.get(..*end).is_some_and(|begin| base.ends_with(begin))).max().unwrap_or(0)
+}
+
+/// The path of an address, from its first slash on; empty where there is none.
+fn path_of(address: &str) -> &str {
+    let host = address.split_once("://").map_or(address, |(_, rest)| rest);
+    host.find('/').and_then(|slash| host.get(slash..)).unwrap_or_default()
+}
+
+/// The segment of an address that is a version, as `v3`.
+pub(super) fn version(address: &str) -> Option<&str> {
+    path_of(address).split('/').find(|segment| is_version(segment))
+}
+
+/// `address` without a version at its end.
+pub(super) fn without_version(address: &str) -> &str {
+    let address = address.trim_end_matches('/');
+    match address.rsplit_once('/') {
+        Some((before, last)) if is_version(last) && !path_of(address).is_empty() => before,
+        _ => address,
+    }
+}
+
+fn is_version(segment: &str) -> bool {
+    let digits = segment.strip_prefix('v').unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// An address without what may be secret in it: user, password, query and fragment.
@@ -171,6 +208,35 @@ pub struct Quote {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_base_as_documented_is_not_repeated() {
+        for (base, path, address) in [
+            ("https://host", "/v3/carbon-intensity/latest", "https://host/v3/carbon-intensity/latest"),
+            ("https://host/v3", "/v3/carbon-intensity/latest", "https://host/v3/carbon-intensity/latest"),
+            ("https://host/v3//", "/v3/carbon-intensity/latest", "https://host/v3/carbon-intensity/latest"),
+            ("https://host/em/v3/", "/v3/x", "https://host/em/v3/x"),
+            ("https://host/v3/x", "/v3/x", "https://host/v3/x"),
+            ("https://v3", "/v3/x", "https://v3/v3/x"),
+            ("https://host/not-v3", "/v3/x", "https://host/not-v3/v3/x"),
+            (
+                "https://host/api/explore/v2.1",
+                "/api/explore/v2.1/catalog",
+                "https://host/api/explore/v2.1/catalog",
+            ),
+            ("https://web-api.tp.entsoe.eu/api", "/api", "https://web-api.tp.entsoe.eu/api"),
+        ] {
+            assert_eq!(Request::new(base, path, &[]).unwrap().url.as_str(), address);
+        }
+        assert_eq!((version("https://v1.host/em/v4/"), version("https://host/v2.1")), (Some("v4"), None));
+        for (address, bare) in [
+            ("https://host/v3/", "https://host"),
+            ("https://v3/", "https://v3"),
+            ("https://h/x", "https://h/x"),
+        ] {
+            assert_eq!(without_version(address), bare);
+        }
+    }
 
     #[test]
     fn an_address_shows_without_its_secrets() {

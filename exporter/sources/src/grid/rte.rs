@@ -21,7 +21,7 @@ pub(super) const PROVIDER: Provider = Provider {
     cadence: Duration::from_secs(900),
     need: Need::Nothing,
     covers,
-    access: Access::Web { request, parse, login: None },
+    access: Access::Web { request, parse, login: None, refusal: None },
 };
 
 fn covers(zone: &str) -> Option<String> {
@@ -49,6 +49,10 @@ fn parse(_: &Asked<'_>, body: &[u8]) -> Quotes {
 }
 
 fn quote(record: &Value) -> Result<Option<Quote>, Failure> {
+    // Only where the data set is another one: this one is of the whole country.
+    if json::text(record, "/perimetre").is_some_and(|area| !area.eq_ignore_ascii_case("france")) {
+        return Err(json::wrong("the perimetre France", record));
+    }
     let Some(intensity) = json::intensity(record, "/taux_co2")? else { return Ok(None) };
     let at = json::instant(record, "/date_heure")?;
     Ok(Some(Quote {

@@ -1,11 +1,12 @@
 //! A login shared by all zones of a provider: one token for all, fetched anew before it ends.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::Client;
 
 use super::credential::Secret;
-use super::failure::Failure;
+use super::failure::{Failure, Reason};
 use super::provider::Login;
 use super::web::fetch;
 
@@ -15,6 +16,8 @@ pub(super) struct Session {
     credential: Option<Secret>,
     token: Option<(Secret, Duration)>,
     refused: Option<(Failure, Duration)>,
+    /// What the account may not see, as a new token has shown.
+    forbidden: BTreeSet<String>,
 }
 
 /// A login to make.
@@ -52,12 +55,31 @@ impl Session {
         let answer = fetch(client, request).await;
         let token = answer
             .and_then(|answer| (door.login.parse)(&answer.body))
-            .map_err(|failure| failure.without(Some(door.credential)));
+            .map_err(|failure| of_login(failure).without(Some(door.credential)));
         match &token {
             Ok(token) => self.token = Some((token.clone(), clock.saturating_add(door.login.valid))),
             Err(failure) => self.refused = Some((failure.clone(), clock.saturating_add(door.cadence))),
         }
         token
+    }
+
+    /// Whether a new login may help after a request for `code` was refused for `reason`: a token that ended early is
+    /// refused with 401 or 403, but 403 also says that the account's plan lacks a region.
+    pub(super) fn may_help(&self, code: &str, reason: Reason) -> bool {
+        match reason {
+            Reason::Unauthorized => true,
+            Reason::Forbidden => !self.forbidden.contains(code),
+            _ => false,
+        }
+    }
+
+    /// Notes whether `code` is forbidden to a token that is new.
+    pub(super) fn note(&mut self, code: &str, is_forbidden: bool) {
+        if is_forbidden {
+            self.forbidden.insert(code.to_owned());
+        } else {
+            self.forbidden.remove(code);
+        }
     }
 
     /// Gives up the token, if it is still `used`.
@@ -66,4 +88,12 @@ impl Session {
             self.token = None;
         }
     }
+}
+
+/// A refusal to log in is about the credential alone: nothing else was asked for.
+fn of_login(mut failure: Failure) -> Failure {
+    if failure.reason == Reason::Forbidden {
+        failure.reason = Reason::Unauthorized;
+    }
+    failure
 }

@@ -21,8 +21,11 @@ pub(super) const PROVIDER: Provider = Provider {
     cadence: Duration::from_secs(1800),
     need: Need::Nothing,
     covers,
-    access: Access::Web { request, parse, login: None },
+    access: Access::Web { request, parse, login: None, refusal: None },
 };
+
+/// The path to a region, up to its number.
+const REGIONAL: &str = "/regional/regionid/";
 
 /// The regions in the order of their numbers, from 1; each is `GB-` and its name or its number.
 const REGIONS: [&str; 17] = [
@@ -55,7 +58,7 @@ fn region(zone: &str) -> Option<usize> {
 fn covers(zone: &str) -> Option<String> {
     match zone {
         "GB" => Some("/intensity".to_owned()),
-        _ => region(zone).map(|number| format!("/regional/regionid/{number}")),
+        _ => region(zone).map(|number| format!("{REGIONAL}{number}")),
     }
 }
 
@@ -64,16 +67,32 @@ fn request(asked: &Asked<'_>) -> Result<Request, Failure> {
 }
 
 /// The half-hours of the answer; for a region they lie one list deeper.
-fn parse(_: &Asked<'_>, body: &[u8]) -> Quotes {
+fn parse(asked: &Asked<'_>, body: &[u8]) -> Quotes {
     let answer = json::document(body, "the JSON of /intensity")?;
-    let list = if answer.pointer("/data/0/data").is_some() { "/data/0/data" } else { "/data" };
-    let quotes = json::list(&answer, list)?.iter().map(quote);
-    quotes.filter_map(Result::transpose).collect()
+    let list = json::list(&answer, "/data")?;
+    let half_hours = match asked.code.strip_prefix(REGIONAL) {
+        Some(number) if !list.is_empty() => {
+            let is_asked = |region: &&Value| id(region).as_deref() == Some(number);
+            let region = list.iter().find(is_asked);
+            json::list(region.ok_or_else(|| json::wrong(&format!("regionid {number}"), &answer))?, "/data")?
+        }
+        _ => list,
+    };
+    half_hours.iter().map(quote).filter_map(Result::transpose).collect()
+}
+
+/// The number of the region that a part of the answer is of.
+fn id(part: &Value) -> Option<String> {
+    match part.pointer("/regionid")? {
+        Value::String(text) => Some(text.trim().to_owned()),
+        number => Some(number.to_string()),
+    }
 }
 
 /// `actual` is what metered generation gave, and comes late; regions have a forecast alone.
 fn quote(half_hour: &Value) -> Result<Option<Quote>, Failure> {
-    if half_hour.pointer("/intensity").is_none() {
+    // A list of regions where the whole was asked for has no intensity of its own.
+    if half_hour.pointer("/intensity").is_none() || half_hour.pointer("/regions").is_some() {
         return Err(json::wrong("intensity", half_hour));
     }
     let actual = json::intensity(half_hour, "/intensity/actual")?;
@@ -96,7 +115,7 @@ mod tests {
 
     const NATIONAL: &str = r#"{"data":[{"from":"2018-01-20T12:00Z","to":"2018-01-20T12:30Z",
         "intensity":{"forecast":266,"actual":263,"index":"moderate"}}]}"#;
-    const REGIONAL: &str = r#"{"data":[{"regionid":13,"dnoregion":"UKPN London","shortname":"London",
+    const REGION: &str = r#"{"data":[{"regionid":13,"dnoregion":"UKPN London","shortname":"London",
         "data":[{"from":"2018-01-20T12:00Z","to":"2018-01-20T12:30Z",
         "intensity":{"forecast":266,"index":"moderate"},
         "generationmix":[{"fuel":"gas","perc":43.6},{"fuel":"wind","perc":31.2}]}]}]}"#;
@@ -112,7 +131,7 @@ mod tests {
         assert_eq!((grams, quote.observation.estimated), (266.0, true));
         let nothing = running.replace("266", "null");
         assert_eq!(parse(&asked("/intensity"), nothing.as_bytes()), Ok(Vec::new()));
-        let (grams, quote) = only(parse(&asked("/regional/regionid/13"), REGIONAL.as_bytes()));
+        let (grams, quote) = only(parse(&asked("/regional/regionid/13"), REGION.as_bytes()));
         assert_eq!((grams, quote.observation.estimated), (266.0, true));
     }
 
@@ -125,10 +144,25 @@ mod tests {
             r#"{"data":[{}]}"#.to_owned(),
             NATIONAL.replace("263", "\"much\""),
             NATIONAL.replace("2018-01-20T12:30Z", "12:30"),
-            REGIONAL[..REGIONAL.len() - 9].to_owned(),
+            REGION[..REGION.len() - 9].to_owned(),
         ] {
             assert_eq!(fault(parse(&asked("/intensity"), wrong.as_bytes())), Reason::Malformed, "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_answer_for_another_region_is_malformed() {
+        let london = asked("/regional/regionid/13");
+        for wrong in [
+            REGION.replace("\"regionid\":13", "\"regionid\":1"),
+            REGION.replace("\"regionid\":13,", ""),
+            NATIONAL.to_owned(),
+        ] {
+            assert_eq!(fault(parse(&london, wrong.as_bytes())), Reason::Malformed, "{wrong}");
+        }
+        assert_eq!(fault(parse(&asked("/intensity"), REGION.as_bytes())), Reason::Malformed);
+        assert_eq!(parse(&london, br#"{"data":[]}"#), Ok(Vec::new()));
+        assert_eq!(only(parse(&london, REGION.replace(":13", ":\"13\"").as_bytes())).0, 266.0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::credential::Secret;
 use super::failure::{Failure, Reason};
-use super::provider::{Access, Asked, Login, Need, Provider, Quote, Quotes, Request};
+use super::provider::{Access, Asked, Login, Need, Provider, Quote, Quotes, Request, without_version};
 use super::{json, time};
 
 /// The provider.
@@ -28,6 +28,7 @@ pub(super) const PROVIDER: Provider = Provider {
         parse,
         // A token is good for 30 minutes.
         login: Some(Login { request: login, parse: token, valid: Duration::from_secs(25 * 60) }),
+        refusal: None,
     },
 };
 
@@ -122,7 +123,8 @@ fn login(url: &str, credential: &Secret) -> Result<Request, Failure> {
         return Err(Failure::new(Reason::Credential, text));
     };
     let pair = base64(format!("{}:{}", user.trim(), password.trim()).as_bytes());
-    Ok(Request::new(url, "/login", &[])?.with("authorization", format!("Basic {pair}")))
+    // The login lies outside of the version that the documented base of the data ends with.
+    Ok(Request::new(without_version(url), "/login", &[])?.with("authorization", format!("Basic {pair}")))
 }
 
 fn token(body: &[u8]) -> Result<Secret, Failure> {
@@ -196,6 +198,10 @@ mod tests {
             let request = login("https://host", &Secret::new(pair)).unwrap();
             // The example of RFC 7617.
             assert_eq!(request.headers, [("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned())]);
+        }
+        for base in ["https://host/v3", "https://host/v3/", "https://host/"] {
+            let request = login(base, &Secret::new("a:b")).unwrap();
+            assert_eq!(request.url.as_str(), "https://host/login");
         }
         assert_eq!(login("https://host", &Secret::new("alone")).unwrap_err().reason, Reason::Credential);
         assert_eq!(token(br#"{"token":"abc"}"#).unwrap().expose(), "abc");

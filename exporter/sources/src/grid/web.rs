@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 
-use super::failure::{Failure, Reason, shown};
+use super::explanation;
+use super::failure::{Failure, Reason};
 use super::provider::{Request, shown_url};
 use super::time;
 
@@ -103,7 +104,7 @@ fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
     let reason = match status.as_u16() {
         401 => Reason::Unauthorized,
         403 => Reason::Forbidden,
-        404 => Reason::NotFound,
+        404 | 410 => Reason::NotFound,
         408 => Reason::Timeout,
         429 => Reason::RateLimited,
         500..=599 => Reason::Server,
@@ -114,11 +115,12 @@ fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
     if let Some(location) = header(LOCATION) {
         text += &format!(" to {}", shown_url(location));
     }
-    if !body.is_empty() {
-        text += &format!(" and {:?}", shown(body));
+    let explanation = explanation::reason(body);
+    if !explanation.is_empty() {
+        text += &format!(" and {explanation:?}");
     }
     let retry_after = header(RETRY_AFTER).and_then(|value| time::retry_after(value, now()));
-    Failure { reason, text, retry_after }
+    Failure { reason, text, retry_after, explanation }
 }
 
 /// What went wrong below HTTP. The innermost cause says it best; the outermost holds the address, secrets included.

@@ -16,7 +16,7 @@ use crate::grid::web::{Patience, client, fetch, now};
 use crate::grid::{
     Chosen, Credential, Live, Plan, Provider, Reason, Request, Secret, electricitymaps, time, zones,
 };
-use crate::grid::{file, watttime};
+use crate::grid::{eia, entsoe, file, watttime};
 
 const CADENCE: Duration = Duration::from_millis(200);
 const MAX_AGE: Duration = Duration::from_secs(7200);
@@ -391,13 +391,18 @@ fn watttime_server(good: impl Fn(&str) -> bool + Send + Sync + 'static) -> Serve
         if !good(head) {
             return reply(401, "", "");
         }
-        let region = head.split("region=").nth(1).unwrap().split('&').next().unwrap();
-        let at = time::written(now() - Duration::from_secs(300), "%Y-%m-%dT%H:%M:00+00:00");
-        ok(format!(
-            r#"{{"data":[{{"point_time":"{at}","value":412.5}}],"meta":{{"region":"{region}",
-            "data_point_period_seconds":300,"signal_type":"co2_moer","units":"lbs_co2_per_mwh"}}}}"#
-        ))
+        watttime_answer(head)
     })
+}
+
+/// The value of the region that `head` asks for.
+fn watttime_answer(head: &str) -> Reply {
+    let region = head.split("region=").nth(1).unwrap().split('&').next().unwrap();
+    let at = time::written(now() - Duration::from_secs(300), "%Y-%m-%dT%H:%M:00+00:00");
+    ok(format!(
+        r#"{{"data":[{{"point_time":"{at}","value":412.5}}],"meta":{{"region":"{region}",
+        "data_point_period_seconds":300,"signal_type":"co2_moer","units":"lbs_co2_per_mwh"}}}}"#
+    ))
 }
 
 const REGIONS: [&str; 3] = ["US-CAL-CISO", "PJM_DC", "US-TEN-TVA"];
@@ -434,6 +439,94 @@ fn a_token_that_ended_is_fetched_anew_once() {
     ask_until(&live, || !failures(&live).is_empty());
     assert_eq!(failures(&live), [("unauthorized", 1)]);
     assert_eq!((server.heard("/login").len(), server.heard("/historical").len()), (2, 2));
+}
+
+#[test]
+fn a_token_that_ended_is_fetched_anew_also_where_that_is_403() {
+    let refusing = |refuses: fn(&str) -> bool| {
+        let logins = AtomicU32::new(0);
+        Server::new(move |head| match () {
+            () if head.starts_with("GET /login ") => {
+                ok(format!(r#"{{"token":"token-{}"}}"#, logins.fetch_add(1, Ordering::SeqCst) + 1))
+            }
+            () if refuses(head) => reply(403, "", ""),
+            () => watttime_answer(head),
+        })
+    };
+    let server = refusing(|head| head.contains("Bearer token-1"));
+    let live = watttime_live(&server, "Aladdin:open sesame");
+    ask_until(&live, || REGIONS.iter().all(|zone| grams(&live.rows(now()).0, zone).is_some()));
+    assert_eq!((server.heard("/login").len(), failures(&live)), (2, Vec::new()));
+    // A region that the plan lacks is no reason to log in again and again.
+    let server = refusing(|head| head.contains("region=PJM_DC"));
+    let live = watttime_live(&server, "Aladdin:open sesame");
+    ask_until(&live, || {
+        failures(&live).first().is_some_and(|(reason, count)| *reason == "forbidden" && *count > 2)
+    });
+    assert_eq!(server.heard("/login").len(), 2);
+}
+
+#[test]
+fn a_credential_that_is_refused_is_named_whatever_the_status() {
+    let key = r#"{"error":{"code":"API_KEY_INVALID","message":"An invalid api_key was supplied."}}"#;
+    for (provider, credential, zone, status, body) in [
+        (watttime::PROVIDER, "Aladdin:wrong", "PJM_DC", 403, ""),
+        (watttime::PROVIDER, "Aladdin:wrong", "PJM_DC", 401, ""),
+        (eia::PROVIDER, "t0ken", "US-MIDA-PJM", 403, key),
+        (eia::PROVIDER, "t0ken", "US-MIDA-PJM", 400, key),
+        (electricitymaps::PROVIDER, "t0ken", "FR", 403, r#"{"message":"Invalid auth-token"}"#),
+    ] {
+        let server = Server::new(move |_| reply(status, "", body));
+        let live = live(hurried(provider, Duration::from_secs(60)), server.url(), given(credential), &[zone]);
+        ask_until(&live, || !failures(&live).is_empty());
+        assert_eq!(failures(&live), [("unauthorized", 1)], "{} {status}", provider.name);
+    }
+}
+
+#[test]
+fn no_matching_data_is_absence_whatever_the_status() {
+    let absent = "<Acknowledgement_MarketDocument><mRID>x</mRID><Reason><code>999</code>\
+        <text>No matching data found for Data item X</text></Reason></Acknowledgement_MarketDocument>";
+    for status in [200, 400, 404] {
+        let server = Server::new(move |_| reply(status, "", absent));
+        let live = live(hurried(entsoe::PROVIDER, CADENCE), server.url(), given("t0ken"), &["DE"]);
+        // Each cadence, without a longer wait in between.
+        ask_until(&live, || failures(&live).first().is_some_and(|(_, count)| *count > 5));
+        assert_eq!(failures(&live).len(), 1, "{status}");
+        assert_eq!(failures(&live)[0].0, "no_data", "{status}");
+    }
+    let refusal = absent.replace("No matching data found", "The number of instances exceeds the maximum");
+    let padded = refusal.replace("<mRID>x", &format!("<mRID>{}", "x".repeat(500)));
+    let server = Server::new(move |_| reply(400, "", &padded));
+    let client = client(PATIENCE).unwrap();
+    let failure = run(fetch(&client, Request::new(&server.url(), "/", &[]).unwrap())).unwrap_err();
+    assert_eq!(failure.reason, Reason::Status);
+    assert!(failure.text.contains("The number of instances exceeds the maximum"), "{failure}");
+}
+
+#[test]
+fn the_fourth_version_is_asked_where_the_third_is_gone() {
+    for status in [404, 410] {
+        let server = Server::new(move |head| match () {
+            () if head.starts_with("GET /v4/carbon-intensity/latest") => answer(head, "58", 0),
+            () => reply(status, "", r#"{"error":"This version has ended"}"#),
+        });
+        let live = maps(&server, &["FR"]);
+        ask_until(&live, || server.heard("/v4/").len() > 2);
+        assert_eq!(grams(&live.rows(now()).0, "FR"), Some(58.0));
+        assert_eq!((server.heard("/v3/").len(), failures(&live)), (1, Vec::new()));
+    }
+    // Where a version is set, it alone is asked.
+    let server = Server::new(|head| match () {
+        () if head.starts_with("GET /v3/carbon-intensity/latest") => answer(head, "58", 0),
+        () => reply(404, "", ""),
+    });
+    for (base, found) in [("/v3", Some(58.0)), ("/v3/", Some(58.0)), ("/v4", None)] {
+        let slow = hurried(electricitymaps::PROVIDER, Duration::from_secs(60));
+        let live = live(slow, server.url() + base, given("t0ken"), &["FR"]);
+        ask_until(&live, || grams(&live.rows(now()).0, "FR").is_some() || !failures(&live).is_empty());
+        assert_eq!((grams(&live.rows(now()).0, "FR"), requests(&live)), (found, 1), "{base}");
+    }
 }
 
 #[test]

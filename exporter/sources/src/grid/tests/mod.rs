@@ -14,7 +14,7 @@ use super::{Access, Asked, PROVIDERS, Quote, Quotes, Reason, Secret, provider};
 pub(super) fn asked(code: &str) -> Asked<'_> {
     static TOKEN: LazyLock<Secret> = LazyLock::new(|| Secret::new("t0ken"));
     let url = "https://host.org.uk";
-    Asked { url, code, secret: Some(&TOKEN), now: Duration::from_secs(1_516_449_600) }
+    Asked { url, code, secret: Some(&TOKEN), now: Duration::from_secs(1_516_449_600), is_v3_gone: false }
 }
 
 /// The only quote, and its grams.
@@ -52,7 +52,7 @@ proptest! {
         for provider in PROVIDERS {
             for body in [text.as_bytes(), &bytes] {
                 match provider.access {
-                    Access::Web { parse, login, request } => {
+                    Access::Web { parse, login, request, .. } => {
                         let _ = parse(&Asked { now: at, ..asked(&text) }, body);
                         let _ = request(&Asked { url: &text, now: at, ..asked(&text) });
                         let _ = login.map(|login| ((login.parse)(body), (login.request)(&text, &Secret::new(&*text))));
