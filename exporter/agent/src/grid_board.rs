@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use noether_core::carbon::{Observation, Provenance, Signal};
 use noether_core::grid::{Grid, IntensityRow};
-use noether_sources::grid::{Error, Live};
+use noether_sources::grid::{Error, Live, zones};
 
 use crate::serve::Trouble;
 use crate::settings::{Bases, Command, GridZone, Settings};
@@ -22,6 +22,7 @@ impl GridBoard {
     /// The board of these settings; `command` tells whether it is a node's, which lies in a zone, or a cluster's.
     pub fn new(settings: &Settings, command: Command) -> Result<Self, Trouble> {
         let zones = &settings.grid.zones;
+        warn_of_unserved(settings);
         let node_zone =
             zones.first().filter(|_| command == Command::Node).map(|zone| zone.code.as_str().into());
         let budgets = if command == Command::Grid { settings.budgets.clone() } else { Vec::new() };
@@ -53,6 +54,17 @@ impl GridBoard {
     pub async fn run(self: Arc<Self>) {
         if let Some(live) = &self.live {
             Arc::clone(live).run().await;
+        }
+    }
+}
+
+/// A zone that is misspelt leaves a node without carbon, but not without energy.
+fn warn_of_unserved(settings: &Settings) {
+    for zone in settings.grid.unserved() {
+        if let Err(unknown) = zones::find(&zone.code) {
+            tracing::warn!(
+                "--grid.zone: {unknown} No provider is known to serve it either: there is no carbon until a noether grid serves it from a file"
+            );
         }
     }
 }

@@ -58,6 +58,14 @@ pub struct GridSettings {
 }
 
 impl GridSettings {
+    /// The zones that nobody is known to serve: no table, no provider with a list of zones, and none that is asked.
+    pub fn unserved(&self) -> impl Iterator<Item = &GridZone> {
+        let is_asked = |zone: &str| self.providers.iter().any(|one| is_given(one, zone));
+        self.zones.iter().filter(move |zone| {
+            zone.shipped.is_none() && !grid::is_served(&zone.code) && !is_asked(&zone.code)
+        })
+    }
+
     /// What is asked of whom; `None` where nobody is asked.
     pub fn plan(&self) -> Option<Plan> {
         let chosen = |one: &GridProvider| grid::Chosen {
@@ -75,7 +83,7 @@ impl GridSettings {
     pub(super) fn from_layers(layers: &Layers, command: Command) -> Result<Self, Misuse> {
         let mut providers = providers(layers)?;
         let fixed = layers.list("grid.static", fixed_value)?;
-        let zones = grid_zones(layers, &providers, &fixed)?;
+        let zones = grid_zones(layers, &providers, &fixed, command)?;
         if command == Command::Node && zones.len() > 1 {
             let complaint = "names several zones, but a node lies in one; give it one, or run noether grid";
             return Err(Misuse::at(&layers.origin("grid.zone"), "grid.zone", complaint));
@@ -87,6 +95,16 @@ impl GridSettings {
             max_age: layers.one("grid.max-age", duration)?,
             bases: layers.one("grid.basis", choice)?,
         })
+    }
+}
+
+/// Whether the operator gives the values of a zone.
+fn is_given(one: &GridProvider, zone: &str) -> bool {
+    match one.provider.access {
+        Access::Fixed { parse } => {
+            parse(one.url.as_deref().unwrap_or_default(), zone).is_ok_and(|value| value.is_some())
+        }
+        _ => (one.provider.covers)(zone).is_some(),
     }
 }
 
@@ -157,15 +175,22 @@ fn provider(text: &str) -> Result<&'static Provider, String> {
     })
 }
 
-/// The zones, each once. One that is not shipped is right where a provider knows it.
-fn grid_zones(layers: &Layers, providers: &[GridProvider], fixed: &[Fixed]) -> Result<Vec<GridZone>, Misuse> {
+/// The zones, each once. One that is not shipped is right where a provider knows it. A node takes any zone, because a
+/// `noether grid` elsewhere may serve it.
+fn grid_zones(
+    layers: &Layers,
+    providers: &[GridProvider],
+    fixed: &[Fixed],
+    command: Command,
+) -> Result<Vec<GridZone>, Misuse> {
     let name = "grid.zone";
     let mut zones: Vec<GridZone> = Vec::new();
     for text in layers.list(name, value::name)? {
         let zone = match zones::find(&text) {
             Ok(shipped) => GridZone { code: shipped.code.to_owned(), shipped: Some(shipped) },
             Err(_)
-                if providers.iter().any(|one| (one.provider.covers)(&text).is_some())
+                if command == Command::Node
+                    || providers.iter().any(|one| (one.provider.covers)(&text).is_some())
                     || has_value(fixed, &text) =>
             {
                 GridZone { code: text.clone(), shipped: None }

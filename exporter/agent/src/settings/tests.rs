@@ -302,6 +302,23 @@ fn the_grid() {
         ["my-dam"]
     );
 
+    // A node lies wherever it lies: what nobody is known to serve is a warning.
+    for (zone, is_known) in [
+        ("GB-LONDON", true),
+        ("GB-13", true),
+        ("CAISO_NORTH", true),
+        ("PJM_DC", true),
+        ("DE", true),
+        ("US-CA", true),
+        ("my-dam", false),
+        ("DEE", false),
+    ] {
+        let grid = of(&["node", &format!("--grid.zone={zone}")]);
+        assert_eq!(codes(&grid), [zone]);
+        assert_eq!(grid.unserved().next().is_none(), is_known, "{zone}");
+    }
+    assert_eq!(of(&["--grid.provider=file", "--grid.url=/x", "--grid.zone=my-dam"]).unserved().count(), 0);
+
     let all_zones = of(&[
         "grid",
         "--grid.provider=static",
@@ -313,7 +330,8 @@ fn the_grid() {
     assert_eq!(all_zones.providers.first().unwrap().url.as_deref(), Some("DE=7,FR=8"));
 
     for (arguments, parts) in [
-        (&["--grid.zone=Germny"][..], &["--grid.zone", "Germny", "DE"][..]),
+        (&["grid", "--grid.zone=Germny"][..], &["--grid.zone", "Germny", "DE"][..]),
+        (&["grid", "--grid.provider=rte", "--grid.zone=GB-LONDON"], &["--grid.zone", "GB-LONDON"]),
         (&["--grid.zone="], &["--grid.zone"]),
         (&["--grid.zone=DE", "--grid.zone=FR"], &["--grid.zone", "one", "noether grid"]),
         (&["grid", "--grid.zone=DE", "--grid.zone=DE"], &["--grid.zone", "once"]),
