@@ -37,6 +37,7 @@ mod otlp;
 mod pods;
 mod processors;
 mod prometheus;
+mod providers;
 mod real_cgroups;
 mod rules;
 mod runtimes;
