@@ -78,6 +78,14 @@ class Render(unittest.TestCase):
         ]:
             self.assertIn(words, str(refusal(values)))
 
+    def test_a_zone_that_only_a_provider_knows_reaches_the_nodes_and_the_grid(self):
+        found = objects({"zone": "GB-LONDON", "grid": {"enabled": True, "providers": ["uk"]}})
+        args = {container["args"][0]: container["args"] for _, _, container in exporters(found)}
+        self.assertEqual(set(args), {"node", "grid"})
+        for command, given in args.items():
+            self.assertIn("--grid.zone=GB-LONDON", given, command)
+        self.assertIn("--grid.provider=uk", args["grid"])
+
     def test_notes_say_what_to_do(self):
         notes = {name: texts(values)["noether/templates/NOTES.txt"] for name, values in cases().items()}
         self.assertIn("monitoring.labels.release=", notes["default"])
