@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use noether_tests::exporter::Exporter;
 use noether_tests::machine::{Hardware, Machine, scratch};
-use noether_tests::outcome::{together, within};
+use noether_tests::outcome::{together, until, within};
 use noether_tests::scrape::Scrape;
 
 /// A provider on this machine. It answers to the first line of each request with a status and a body.
@@ -89,13 +89,15 @@ fn fails(found: (Exporter, Scrape), provider: &str, reason: &str, words: &[&str]
     let (exporter, scrape) = found;
     assert_eq!(failures(&scrape), [(reason.to_owned(), 1.0)]);
     assert_eq!(live(&scrape, provider), None);
-    let log = exporter.log();
-    let line = log.lines().find(|line| line.contains(&format!("provider {provider}")));
-    let line = line.unwrap_or_else(|| panic!("no line of {provider} in:\n{log}"));
+    // A failure is counted before it is logged.
+    let of_provider = format!("provider {provider}");
+    let line = until("the failure is logged", || {
+        exporter.log().lines().find(|line| line.contains(&of_provider)).map(str::to_owned)
+    });
     for word in words {
         assert!(line.contains(word), "no {word:?} in: {line}");
     }
-    assert!(!log.contains("open sesame"), "{log}");
+    assert!(!exporter.log().contains("open sesame"), "{}", exporter.log());
 }
 
 fn now() -> u64 {
