@@ -170,6 +170,11 @@ impl Hierarchy {
                     other.child_memory = other.child_memory.saturating_add(memory);
                 }
             }
+            let top = overlap.beyond.and_then(|id| cgroups.get(id as usize));
+            if top.is_none_or(|above| above.parent.is_none() && !above.top_level) {
+                // The top-level cgroup around `within` is of the other hierarchy, and holds it as well.
+                self.top_level = self.top_level.saturating_sub(own);
+            }
             let beyond = overlap.beyond.and_then(|id| self.states.get_mut(id as usize));
             if let Some(beyond) = beyond {
                 beyond.children = beyond.children.saturating_sub(own);
@@ -429,6 +434,25 @@ mod tests {
         (cgroups[4].cpu, cgroups[4].gone) = (None, true);
         h.advance(&cgroups, SECOND);
         assert_eq!([1, 2, 3, 4].map(|id| own(&h, id)), [0, 50, 0, 300]);
+    }
+
+    #[test]
+    fn what_two_top_level_cgroups_count_is_busy_time_once() {
+        // A service (2) in a slice (1) of the unified tree alone, and the container 4 in `docker` (3) of v1.
+        for root in [Some(0), None] {
+            let parents = [None, Some(0), Some(1), Some(0), Some(3)];
+            let mut cgroups: Vec<Cgroup> = parents.iter().map(|parent| cgroup(*parent, 0)).collect();
+            cgroups[4].overlap = Some(Overlap { within: 2, beyond: root, memory: false });
+            let mut h = Hierarchy::default();
+            cgroups.iter_mut().for_each(|cgroup| cgroup.birth = Birth::Unknown);
+            h.advance(&cgroups, SECOND);
+            for (cgroup, milliseconds) in cgroups.iter_mut().zip([1000, 950, 900, 600, 600]) {
+                (cgroup.cpu, cgroup.birth) = (Some(Duration::from_millis(milliseconds)), Birth::Earlier);
+            }
+            h.advance(&cgroups, SECOND);
+            assert_eq!([1, 2, 3, 4].map(|id| own(&h, id)), [50, 300, 0, 600]);
+            assert_eq!(h.top_level() / 1_000_000, 950);
+        }
     }
 
     #[test]
