@@ -135,6 +135,11 @@ pub(super) fn detect(cgroupfs: &Path) -> Result<Mounted, Error> {
     Ok(Mounted { layout, hierarchies, controllers })
 }
 
+/// Where the v1 hierarchy of a controller is, whatever its folder is called.
+pub(crate) fn mount_of(cgroupfs: &Path, controller: &str) -> Option<PathBuf> {
+    Mounts::under(cgroupfs).ok()?.of(controller)
+}
+
 fn only_unified(path: &Path) -> Result<Mounted, Error> {
     let folder = Arc::new(Folder::open(path)?);
     let mut controllers = Controllers::default();

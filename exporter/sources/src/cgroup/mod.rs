@@ -35,6 +35,8 @@ use noether_core::sample::{Cgroup, CgroupId, Sockets};
 use noether_core::workload::Workload;
 
 pub use hierarchy::Layout;
+pub(crate) use hierarchy::mount_of;
+pub(crate) use parse::path_in;
 pub use uncounted::{UNCOUNTED_REMEDY, uncounted_text};
 
 use crate::{Error, Machine};

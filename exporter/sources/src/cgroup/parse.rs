@@ -101,7 +101,7 @@ pub(super) fn keyed(text: &[u8], key: &str) -> Option<u64> {
 
 /// The path that `/proc/PID/cgroup` has for a controller; for the unified hierarchy, where `controller` is empty.
 /// <https://man7.org/linux/man-pages/man7/cgroups.7.html>
-pub(super) fn path_in<'a>(content: &'a [u8], controller: &str) -> Option<&'a [u8]> {
+pub(crate) fn path_in<'a>(content: &'a [u8], controller: &str) -> Option<&'a [u8]> {
     content.split(|&byte| byte == b'\n').find_map(|line| {
         let mut fields = line.splitn(3, |&byte| byte == b':');
         let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

@@ -1,6 +1,8 @@
 //! The thread that looks up what workloads hold.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +12,8 @@ use noether_core::workload::Workload;
 
 use super::environment::Said;
 use super::{device_list, environment};
-use crate::Machine;
 use crate::file::beginning;
+use crate::{Machine, cgroup};
 
 /// So many processes of a workload are asked at a time.
 const MOST_PROCESSES: usize = 16;
@@ -65,7 +67,9 @@ pub(super) struct Records {
 impl Records {
     /// Those of a machine.
     pub(super) fn new(machine: &Machine) -> Self {
-        Self { procfs: machine.procfs.clone(), devices: machine.cgroupfs.join("devices") }
+        let devices = cgroup::mount_of(&machine.cgroupfs, "devices");
+        let devices = devices.unwrap_or_else(|| machine.cgroupfs.join("devices"));
+        Self { procfs: machine.procfs.clone(), devices }
     }
 
     /// What a workload holds: for Slurm, what that gave it; else what the kernel lets it open; else what it asked for.
@@ -75,7 +79,7 @@ impl Records {
         if let Some(said) = if is_job { said() } else { None } {
             return Found::said(said, Authority::Slurm);
         }
-        if let Some(names) = self.device_list(path) {
+        if let Some(names) = self.device_list(path, pids) {
             // A runtime may allow devices a moment after it has made the cgroup.
             let complete = !names.is_empty();
             // All instances of a device have its file; only the environment tells which of them are meant.
@@ -99,9 +103,24 @@ impl Records {
         contents.into_iter().find_map(|content| environment::held(workload, &content))
     }
 
-    fn device_list(&self, path: &Path) -> Option<Vec<Name>> {
-        let list = beginning(&self.devices.join(path).join("devices.list"), LONGEST)?;
+    /// What the kernel lets the workload open. On v1 its device cgroup may have another path than the one with its CPU
+    /// time; then its processes tell it.
+    fn device_list(&self, path: &Path, pids: &[u32]) -> Option<Vec<Name>> {
+        let at = |path: &Path| beginning(&self.devices.join(path).join("devices.list"), LONGEST);
+        let elsewhere = || {
+            let paths = pids.iter().take(MOST_PROCESSES).filter_map(|pid| self.device_cgroup(*pid));
+            paths.into_iter().find_map(|path| at(&path))
+        };
+        let list = at(path).or_else(elsewhere)?;
         device_list::allowed(&String::from_utf8_lossy(&list))
+    }
+
+    /// Where a process is in the hierarchy of device cgroups; `None` for its root, and where it is seen from another
+    /// namespace.
+    fn device_cgroup(&self, pid: u32) -> Option<PathBuf> {
+        let content = beginning(&self.procfs.join(pid.to_string()).join("cgroup"), LONGEST)?;
+        let path = cgroup::path_in(&content, "devices")?.strip_prefix(b"/")?;
+        (!path.is_empty() && !path.starts_with(b"..")).then(|| PathBuf::from(OsStr::from_bytes(path)))
     }
 }
 
@@ -177,6 +196,24 @@ mod tests {
             (Name::Uuid("MIG-1".into()), Authority::Environment),
         ];
         assert_eq!(fixture.found(&container), (expected, true));
+    }
+
+    #[test]
+    fn a_device_cgroup_under_another_path_is_found_by_its_processes() {
+        let fixture = Fixture::new();
+        let container = Workload::Container { id: "c".into(), runtime: "docker", pod: None };
+        fixture.list("system.slice/docker-c.scope", "c 195:2 rw\n");
+        fixture.list("", "a *:* rwm\n");
+        fixture.environment(7, "");
+        for (path, devices) in [
+            ("/", vec![]),
+            ("/../c", vec![]),
+            ("/system.slice/docker-c.scope", vec![(Name::Minor(2), Authority::DeviceCgroup)]),
+        ] {
+            let file = fixture.records.procfs.join("7/cgroup");
+            fs::write(file, format!("5:cpu,cpuacct:/docker/c\n4:devices:{path}\n")).unwrap();
+            assert_eq!(fixture.found(&container).0, devices, "{path}");
+        }
     }
 
     #[test]
