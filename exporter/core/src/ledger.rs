@@ -108,6 +108,8 @@ pub struct Ledger {
     accounts: Vec<Option<Account>>,
     vacant: Vec<u32>,
     by_key: BTreeMap<Arc<Key>, AccountId>,
+    /// Label sets that were retired, until everybody has seen that they are gone: one that comes back before would fall.
+    departed: BTreeMap<Arc<Key>, Hold>,
     node: Totals,
     unattributed: Totals,
     retired: Totals,
@@ -127,6 +129,7 @@ impl Ledger {
             accounts: Vec::new(),
             vacant: Vec::new(),
             by_key: BTreeMap::new(),
+            departed: BTreeMap::new(),
             node: ZERO,
             unattributed: ZERO,
             retired: ZERO,
@@ -302,14 +305,14 @@ impl Ledger {
         snapshot.rows.clear();
         snapshot.rows.extend(self.by_key.iter().filter_map(|(key, id)| {
             let account = self.accounts.get(id.0 as usize)?.as_ref()?;
-            (account.place == Place::Shown).then_some(())?;
+            let since = account.since.filter(|_| account.place == Place::Shown)?;
             let released = account.hold.released();
             let (energy, rest) = if released { shown(&account.energy) } else { (ZERO, ZERO) };
             hold_back(&rest);
             Some(Row {
                 key: Arc::clone(key),
                 info: Arc::clone(&account.info),
-                since: account.since.unwrap_or(publication.at),
+                since,
                 energy,
                 cpu: if released { account.cpu } else { Duration::ZERO },
             })
@@ -327,9 +330,14 @@ impl Ledger {
 
     fn advance_accounts(&mut self, publication: &Publication) {
         let terms = self.terms;
+        self.departed.retain(|_, hold| {
+            hold.advance(publication, terms.zero_hold);
+            !hold.released()
+        });
         let mut due = Vec::new();
         for (place, account) in (0..).zip(&mut self.accounts) {
             if let Some(account) = account
+                && !account.is_early(&self.departed)
                 && account.advance(publication, &terms)
             {
                 due.push(AccountId(place));
@@ -338,6 +346,10 @@ impl Ledger {
         for id in due {
             if let Some(account) = self.close(id) {
                 self.retired.add_all(&account.energy);
+                if let Some(key) = account.key.filter(|_| account.place == Place::Shown) {
+                    let absent = Hold::Held { born: publication.generation, at: publication.at };
+                    self.departed.insert(key, absent);
+                }
                 if let Place::Folded(into) = account.place {
                     self.leave(into);
                 }
@@ -400,6 +412,11 @@ impl Account {
             living: 1,
             final_since: None,
         }
+    }
+
+    /// Whether its labels were those of a series that somebody may not have seen to be gone yet.
+    fn is_early(&self, departed: &BTreeMap<Arc<Key>, Hold>) -> bool {
+        self.since.is_none() && self.key.as_ref().is_some_and(|key| departed.contains_key(key))
     }
 
     /// Moves the account on; `true` when it is to be retired.

@@ -999,6 +999,13 @@ fn energies(snapshot: &Snapshot) -> BTreeMap<String, Energy> {
     energies
 }
 
+/// Energies in microjoules, and the CPU times of workloads in nanoseconds.
+fn counters(snapshot: &Snapshot) -> BTreeMap<String, u128> {
+    let energies = energies(snapshot).into_iter().map(|(name, energy)| (name, energy.microjoules().into()));
+    let cpu = snapshot.rows.iter().map(|row| (format!("{:?} CPU", row.key), row.cpu.as_nanos()));
+    energies.chain(cpu).collect()
+}
+
 /// Two are the same, and two are in one delegated tree.
 const NAMES: [&str; 6] = ["u0", "u1", "u2", "user@1.service/u3", "user@1.service/u4", "u0"];
 
@@ -1023,7 +1030,7 @@ proptest! {
         let mut last = BTreeMap::new();
         for turn in turns {
             turn.play(&mut bench);
-            let now = energies(&bench.snapshot);
+            let now = counters(&bench.snapshot);
             for (name, value) in &now {
                 prop_assert!(last.get(name).is_none_or(|before| before <= value), "{name} fell");
             }
@@ -1050,6 +1057,26 @@ proptest! {
                 prop_assert!(last.get(name).is_none_or(|before| before <= value), "{name} fell");
             }
             last = now;
+        }
+    }
+
+    /// The same for a client that fetches now and then: what it sees to go and to come back, it sees at 0 or not at all in
+    /// between.
+    #[test]
+    fn nothing_falls_for_who_misses_snapshots(turns in prop::collection::vec(turn(), 1..60)) {
+        let mut bench = crowd(Granularity::FINEST, 0);
+        let (mut seen, mut at) = (BTreeMap::new(), Duration::ZERO);
+        for turn in turns {
+            if turn.fetched {
+                let now = counters(&bench.snapshot);
+                // Who stays away for longer than the hold is not waited for.
+                let waited = bench.now - at < Duration::from_secs(5);
+                for (name, value) in now.iter().filter(|_| waited) {
+                    prop_assert!(seen.get(name).is_none_or(|before| before <= value), "{name} fell");
+                }
+                (seen, at) = (now, bench.now);
+            }
+            turn.play(&mut bench);
         }
     }
 
