@@ -239,11 +239,14 @@ fn has_nvidia(sysfs: &Path) -> bool {
 /// Whether this is a node of Slurm: what its packages and daemons leave, and the cgroups of its jobs.
 fn has_slurm(settings: &Settings) -> bool {
     let traces = ["etc/slurm", "etc/slurm-llnl", "run/slurm", "var/spool/slurmd", "var/spool/slurm"];
-    let folders = ["", "cpuacct", "cpu,cpuacct", "unified", "system.slice", "unified/system.slice"];
+    // On v1 each hierarchy is a folder of its own, whatever it is called.
+    let inside = fs::read_dir(&settings.cgroupfs).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders: Vec<_> = std::iter::once(settings.cgroupfs.clone()).chain(inside).collect();
+    let slices = folders.iter().map(|folder| folder.join("system.slice"));
     let is_slurm = |name: &str| name.starts_with("slurm") || name.ends_with("slurmstepd.scope");
     traces.iter().any(|trace| settings.rootfs.join(trace).exists())
-        || folders.iter().any(|folder| {
-            let entries = fs::read_dir(settings.cgroupfs.join(folder)).into_iter().flatten().flatten();
+        || folders.iter().cloned().chain(slices).any(|folder| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             entries.into_iter().any(|entry| entry.file_name().to_str().is_some_and(is_slurm))
         })
 }
