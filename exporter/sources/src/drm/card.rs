@@ -11,7 +11,7 @@ use noether_core::units::{Energy, Power};
 
 use super::clients::Clients;
 use super::package::Board;
-use super::{Kind, entry, figure, hwmon, slot, text};
+use super::{Kind, driver, figure, hwmon, slot, text};
 use crate::Error;
 use crate::file::{Unexpected, contents, number};
 
@@ -56,9 +56,7 @@ impl Card {
         // Without hwmon it may still be a die of a package that has it; devices without an address are no cards.
         if hwmon.is_none() {
             slot(&folder)?;
-            if entry(&folder, "DRIVER").is_some_and(|driver| driver != kind.name) {
-                return None;
-            }
+            driver(&folder).filter(|driver| driver == kind.name)?;
         }
         let there = |files: &[&str]| -> Vec<PathBuf> {
             let paths = hwmon.iter().flat_map(|hwmon| files.iter().map(|file| hwmon.join(file)));

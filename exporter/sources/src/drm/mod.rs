@@ -237,6 +237,12 @@ fn hwmon(device: &Path, driver: &str) -> Option<PathBuf> {
         .find(|folder| text(&folder.join("name")).is_some_and(|name| name == driver))
 }
 
+/// The driver that a device is bound to, by its `uevent`, else by the link `driver`.
+fn driver(device: &Path) -> Option<String> {
+    let linked = || Some(fs::read_link(device.join("driver")).ok()?.file_name()?.to_str()?.to_owned());
+    entry(device, "DRIVER").or_else(linked)
+}
+
 /// The entries of a folder whose names are numbers.
 fn numbers(folder: &Path) -> impl Iterator<Item = u32> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
