@@ -10,6 +10,8 @@ pub mod cpuinfo;
 mod drm;
 pub mod error;
 pub mod file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod grid;
 pub mod hanging;
 pub mod holder;

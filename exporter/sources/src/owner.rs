@@ -61,7 +61,7 @@ impl Owners {
 }
 
 /// The workload that a `/proc/PID/cgroup` tells of. `whole` makes a path one from the root of its hierarchy.
-fn owner(content: &str, mut whole: impl FnMut(&str) -> Option<String>) -> Option<Workload> {
+pub(crate) fn owner(content: &str, mut whole: impl FnMut(&str) -> Option<String>) -> Option<Workload> {
     let lines = || {
         content.lines().filter_map(|line| {
             let (_, rest) = line.split_once(':')?;

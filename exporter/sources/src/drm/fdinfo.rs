@@ -24,7 +24,7 @@ const BESIDE: [&str; 13] = [
 
 /// A client of a GPU, as one of its files reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Client {
+pub(crate) struct Client {
     /// The driver's name; empty before Linux 5.19.
     pub(super) driver: String,
     /// The device's PCI address; empty for a device that is not on PCI itself, such as a partition of one that is.
@@ -53,7 +53,7 @@ pub(super) struct EngineTime {
 }
 
 /// Reads the content; `None` where the file is no GPU's.
-pub(super) fn parse(content: &str) -> Option<Client> {
+pub(crate) fn parse(content: &str) -> Option<Client> {
     let mut client = Client::default();
     let (mut resident, mut held) = (None, None);
     let (mut id, mut context) = (None, None);

@@ -5,7 +5,7 @@
 
 mod card;
 mod clients;
-mod fdinfo;
+pub(crate) mod fdinfo;
 mod kfd;
 mod nodes;
 mod package;

@@ -14,7 +14,7 @@ const NVIDIA: &str = "195";
 const HIGHEST: u32 = 253;
 
 /// The devices of NVIDIA that may be read or written; `None` where the list allows everything, and so tells nothing.
-pub(super) fn allowed(list: &str) -> Option<Vec<Name>> {
+pub(crate) fn allowed(list: &str) -> Option<Vec<Name>> {
     let mut names = BTreeSet::new();
     for line in list.lines() {
         let mut words = line.split_whitespace();

@@ -15,7 +15,7 @@ use crate::kubernetes::pod_resources::is_id;
 
 /// What a process's environment says of devices.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(crate) struct Said {
     /// The devices that it gives to its workload.
     pub(super) devices: DeviceNames,
     /// The variable whose list was too long to be read to its end.
@@ -24,7 +24,7 @@ pub(super) struct Said {
 
 /// The devices that a process's environment gives to its workload; `None` where it says nothing of them. Whoever runs the
 /// process may write anything there.
-pub(super) fn held(workload: &Workload, environment: &[u8]) -> Option<Said> {
+pub(crate) fn held(workload: &Workload, environment: &[u8]) -> Option<Said> {
     let value = |name: &'static str| {
         let entry =
             |entry: &'_ [u8]| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);

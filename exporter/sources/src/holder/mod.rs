@@ -9,9 +9,9 @@
 //! by the labels that they go under. The rest is looked up by a thread of its own.
 
 mod clerk;
-mod device_list;
+pub(crate) mod device_list;
 mod device_names;
-mod environment;
+pub(crate) mod environment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

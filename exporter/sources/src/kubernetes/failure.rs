@@ -6,7 +6,7 @@ use noether_core::reading::Fault;
 
 /// What ended a source's service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// It is not there, or does not speak what is asked of it.
     Absent(String),
     /// It says that this process may not ask.

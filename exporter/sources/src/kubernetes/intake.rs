@@ -19,7 +19,7 @@ const MOST_SAID: usize = 1000;
 
 /// The intake.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(crate) struct Intake {
     allowed: AllowList,
     start: Instant,
     state: Mutex<State>,
@@ -58,7 +58,7 @@ impl Reading<'_> {
 
 impl Intake {
     /// Nothing read yet.
-    pub(super) fn new(allowed: AllowList) -> Self {
+    pub(crate) fn new(allowed: AllowList) -> Self {
         let errors = Fault::ALL.map(|fault| (fault.label(), 0)).into();
         let row = SourceRow { source: "kubernetes", up: false, read: Histogram::default(), errors };
         let (source, said) = (String::new(), BTreeSet::new());
@@ -97,12 +97,12 @@ impl Intake {
     }
 
     /// A pod as it is now, in protobuf.
-    pub(super) fn put_protobuf(&self, pod: &[u8]) {
+    pub(crate) fn put_protobuf(&self, pod: &[u8]) {
         self.put(self.decode(pod));
     }
 
     /// A pod as it is now, in JSON.
-    pub(super) fn put_json(&self, pod: &str) {
+    pub(crate) fn put_json(&self, pod: &str) {
         self.put(self.parse(pod));
     }
 

@@ -8,7 +8,7 @@ mod budget;
 mod cache;
 mod failure;
 mod grpc;
-mod intake;
+pub(crate) mod intake;
 mod kubelet;
 mod object;
 mod owner;

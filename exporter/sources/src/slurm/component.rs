@@ -26,13 +26,13 @@ const DISTINCT: [&str; 3] = ["SLURM_JOB_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB
 
 /// A component.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Component {
+pub(crate) struct Component {
     pub(super) place: usize,
     pub(super) number: Arc<str>,
 }
 
 /// The components of the job that an environment is of; none where the job is not heterogeneous.
-pub(super) fn components(environment: &Variables) -> Vec<Component> {
+pub(crate) fn components(environment: &Variables) -> Vec<Component> {
     let number_of = |place| id(environment.of(&of_component(NUMBER, place))?);
     let found = (0..MOST_COMPONENTS).filter_map(|place| Some(Component { place, number: number_of(place)? }));
     let mut found: Vec<_> = found.collect();
@@ -50,7 +50,7 @@ pub(super) fn components(environment: &Variables) -> Vec<Component> {
 }
 
 /// The component that a process with this environment runs in, as far as that tells.
-pub(super) fn of_process<'c>(components: &'c [Component], environment: &Variables) -> Option<&'c Component> {
+pub(crate) fn of_process<'c>(components: &'c [Component], environment: &Variables) -> Option<&'c Component> {
     if let Some(offset) = environment.number(OFFSET) {
         return components.iter().find(|one| one.place as u64 == offset);
     }

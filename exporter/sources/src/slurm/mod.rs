@@ -5,10 +5,10 @@
 //! <https://slurm.schedmd.com/sbatch.html#SECTION_OUTPUT-ENVIRONMENT-VARIABLES>
 
 mod clerk;
-mod component;
+pub(crate) mod component;
 mod hostlist;
 mod records;
-mod variables;
+pub(crate) mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -37,17 +37,17 @@ pub(super) fn of_component(variable: &str, place: usize) -> String {
 
 /// Variables with their values. No more than are of use, however many a process has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Variables(BTreeMap<String, Vec<u8>>);
+pub(crate) struct Variables(BTreeMap<String, Vec<u8>>);
 
 impl Variables {
     /// Lines; or, where there is a zero byte, what zero bytes end (`env -0`), so that values may have several lines.
-    pub(super) fn of_file(content: &[u8]) -> Self {
+    pub(crate) fn of_file(content: &[u8]) -> Self {
         let separator = if content.contains(&0) { 0 } else { b'\n' };
         Self::parsed(content, separator)
     }
 
     /// What `environ` has.
-    pub(super) fn of_process(content: &[u8]) -> Self {
+    pub(crate) fn of_process(content: &[u8]) -> Self {
         if (content.len() as u64) < LONGEST_ENVIRONMENT {
             return Self::parsed(content, 0);
         }

@@ -92,7 +92,7 @@ pub struct Grants {
 
 impl Grants {
     /// Reads an answer.
-    pub(super) fn read(message: &[u8]) -> Result<Self, Failure> {
+    pub(crate) fn read(message: &[u8]) -> Result<Self, Failure> {
         let list = List::decode(message)
             .map_err(|error| Failure::Malformed(format!("List of PodResources: {error}")))?;
         let mut grants = Self::default();

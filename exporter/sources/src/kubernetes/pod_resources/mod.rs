@@ -3,7 +3,7 @@
 //! A task of its own asks for the list, once in a while and soon after a container has appeared; the tick takes what is there.
 //! <https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/#monitoring-device-plugin-resources>
 
-mod answer;
+pub(crate) mod answer;
 mod device;
 
 use std::collections::BTreeSet;
