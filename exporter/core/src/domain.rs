@@ -31,6 +31,8 @@ pub struct DomainState {
     pub hold: Hold,
     /// The open interval, while it feeds the node's total.
     pub feed: Option<OpenInterval>,
+    /// Whether it fed the node's total at the last tick.
+    pub fed: bool,
     granularity: Granularity,
     counter: Counter,
     failures: u32,
@@ -103,6 +105,7 @@ impl DomainState {
             power: None,
             hold: Hold::Unborn,
             feed: None,
+            fed: false,
             granularity,
             counter: Counter::default(),
             failures: GRACE,
@@ -226,8 +229,12 @@ impl DomainState {
         self.look
     }
 
-    /// Takes over what it is to the others of its kind.
-    pub const fn relate(&mut self, kinship: Kinship) {
+    /// Takes over what it is to the others of its kind. One that takes the place of the domain that it repeats, as that one
+    /// failed, begins there: what it gained before is in the other's energy.
+    pub fn relate(&mut self, kinship: Kinship, takes_over: bool) {
+        if takes_over && matches!(self.kinship, Kinship::Repeats) && matches!(kinship, Kinship::Own) {
+            self.feed = None;
+        }
         self.kinship = kinship;
     }
 
@@ -249,7 +256,12 @@ impl DomainState {
 
     /// Whether ended workloads have to wait for its interval to close: not for one that may stay open for long.
     pub const fn awaited(&self) -> bool {
-        !self.failed() && !matches!(self.kinship, Kinship::Suspected)
+        !self.failed() && matches!(self.kinship, Kinship::Own)
+    }
+
+    /// Whether it feeds the node's total. The interval of one that repeats another's counter is only kept, until that is sure.
+    pub const fn feeds(&self) -> bool {
+        self.feed.is_some() && !matches!(self.kinship, Kinship::Repeats)
     }
 
     /// The instant of its last reading.

@@ -6,7 +6,8 @@
 //! never occur. Two counters of their own are near each other only by chance, and drift apart.
 //!
 //! So the distance of two values is held against what one counter could have gained between both reads, at each tick in which
-//! they moved. The verdict is a score of these looks: it can be revised, since one look says little on its own.
+//! they moved. The verdict is a score of these looks: it can be revised, since one look says little on its own. For a time
+//! after it, what the later domain gains is kept, so that a revised verdict loses nothing.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -36,6 +37,10 @@ const ONE: (i8, i8) = (4, 8);
 const TWO: i8 = -3;
 /// The score goes no further in either direction, so that it can turn.
 const LIMIT: i8 = 8;
+/// So many looks in which they are near each other, after the verdict, make sure that it is right.
+const SURE: u8 = 60;
+/// So many of them does one look count that is not near.
+const UNSURE: u8 = 10;
 /// Where the part is not known for mirrors, two sockets may be alike. So many alike are no chance.
 const ALIKE: usize = 3;
 
@@ -72,6 +77,8 @@ struct Pair {
     score: i8,
     /// Whether the last look spoke for one counter.
     near: bool,
+    /// How many looks have confirmed that they are one.
+    confirmed: u8,
 }
 
 /// What a domain is to the others of its kind.
@@ -93,6 +100,8 @@ pub struct Mirrors {
     pairs: BTreeMap<(usize, usize), Pair>,
     /// The earliest domain of the same counter, by place.
     groups: Vec<usize>,
+    /// The domains that are one counter with an earlier one beyond doubt, by place.
+    sure: Vec<bool>,
 }
 
 impl Mirrors {
@@ -119,6 +128,8 @@ impl Mirrors {
     fn group(&mut self, count: usize) {
         self.groups.clear();
         self.groups.extend(0..count);
+        self.sure.clear();
+        self.sure.resize(count, false);
         for ((first, later), pair) in &self.pairs {
             let (one, other) = (self.group_of(*first), self.group_of(*later));
             if pair.verdict == Verdict::One && pair.near && one != other {
@@ -127,12 +138,26 @@ impl Mirrors {
                     *group = joined;
                 }
             }
+            if let Some(sure) = self.sure.get_mut(*later) {
+                *sure |= pair.confirmed >= SURE;
+            }
         }
+    }
+
+    /// Whether two domains show one counter beyond doubt: nothing needs to be kept of the later one.
+    pub fn are_surely_one(&self, one: usize, other: usize) -> bool {
+        let sure = self.sure.get(one.max(other)).copied().unwrap_or_default();
+        sure && self.are_one(one, other)
     }
 
     /// Whether two domains show one counter.
     pub fn are_one(&self, one: usize, other: usize) -> bool {
         self.group_of(one) == self.group_of(other)
+    }
+
+    /// Whether other domains show the counter of the one at `place`.
+    pub fn is_shared(&self, place: usize) -> bool {
+        (0..self.groups.len()).any(|other| other != place && self.are_one(other, place))
     }
 
     fn group_of(&self, place: usize) -> usize {
@@ -146,7 +171,7 @@ impl Mirrors {
             return Kinship::Repeats;
         }
         // The first that can be read stands for all of them.
-        if (0..domains.len()).any(|other| other != place && self.are_one(other, place)) {
+        if self.is_shared(place) {
             return Kinship::Own;
         }
         let doubtful = |pair: &Pair| match pair.verdict {
@@ -165,8 +190,8 @@ impl Pair {
         let gap = gap(one, two);
         let near = if known { MOST.during(gap + WIDE) } else { MOST.during(gap) + NARROW };
         match distance(one, two) <= near {
-            true => Self { verdict: Verdict::Open, score: 0, near: true },
-            false => Self { verdict: Verdict::Two, score: TWO, near: false },
+            true => Self { verdict: Verdict::Open, score: 0, near: true, confirmed: 0 },
+            false => Self { verdict: Verdict::Two, score: TWO, near: false, confirmed: 0 },
         }
     }
 
@@ -197,6 +222,11 @@ impl Pair {
         } else if self.score <= TWO {
             self.verdict = Verdict::Two;
         }
+        self.confirmed = match (self.verdict, self.near) {
+            (Verdict::One, true) => self.confirmed.saturating_add(1),
+            (Verdict::One, false) => self.confirmed.saturating_sub(UNSURE),
+            _ => 0,
+        };
     }
 }
 

@@ -185,8 +185,9 @@ impl Node {
         self.mirrors.compare(&self.domains);
         for place in 0..self.domains.len() {
             let kinship = self.mirrors.kinship(place, &self.domains);
+            let stands_for_others = self.mirrors.is_shared(place);
             if let Some(state) = self.domains.get_mut(place) {
-                state.relate(kinship);
+                state.relate(kinship, stands_for_others);
             }
         }
     }
@@ -209,7 +210,7 @@ impl Node {
 
     /// Closes and charges the intervals of all domains that feed the component and were read.
     fn close(&mut self, component: Component, sample: &Sample<'_>) {
-        let feeds = |state: &&mut DomainState| state.domain.component == component && state.feed.is_some();
+        let feeds = |state: &&mut DomainState| state.domain.component == component && state.feeds();
         let count = self.domains.iter_mut().filter(feeds).count();
         let floor = self.floors.get(component as usize).and_then(Floor::power).unwrap_or(Power::ZERO);
         let (mut energies, mut idle, mut whole) = (Vec::new(), Energy::ZERO, Energy::ZERO);
@@ -251,8 +252,8 @@ impl Node {
 
     /// Shows the floor a window in which every domain of the component was read, and none with doubt.
     fn observe(&mut self, component: Component, certain: bool) {
-        let of_component = |state: &&mut DomainState| state.domain.component == component;
-        let feeds = self.domains.iter_mut().filter(of_component).filter_map(|state| state.feed.as_mut());
+        let feed = |state: &&mut DomainState| state.domain.component == component && state.feeds();
+        let feeds = self.domains.iter_mut().filter(feed).filter_map(|state| state.feed.as_mut());
         let awake = feeds.filter(|feed| !feed.suspended);
         let mut windows: Vec<&mut Window> = awake.map(|feed| &mut feed.window).collect();
         if windows.is_empty() || certain && !windows.iter().all(|window| window.is_full(component)) {
@@ -308,7 +309,6 @@ impl Node {
     /// meters that can be read. A domain that fails keeps its place for a while, and for good where nothing takes it: its
     /// counter goes on, so its energy comes with its next reading.
     fn choose_feeds(&mut self) {
-        let before: Vec<bool> = self.domains.iter().map(|state| state.feed.is_some()).collect();
         for place in 0..self.domains.len() {
             let Some(state) = self.domains.get(place) else { continue };
             let feeds = match state.domain.role {
@@ -332,12 +332,13 @@ impl Node {
             }
         }
         // With a part more or less it is another component, and draws another power when nothing runs.
-        for (state, before) in self.domains.iter().zip(before) {
+        for state in &mut self.domains {
             if let Some(floor) = self.floors.get_mut(state.domain.component as usize)
-                && before != state.feed.is_some()
+                && state.fed != state.feeds()
             {
                 floor.forget();
             }
+            state.fed = state.feeds();
         }
     }
 
@@ -360,10 +361,15 @@ impl Node {
     /// Whether no better domain counts the same silicon, or none that can be read.
     fn is_first_choice(&self, place: usize) -> bool {
         let Some(state) = self.domains.get(place) else { return false };
+        // While a repetition is not sure, the later one's interval is kept; but one that failed makes way at once.
+        let repeats = |other| match state.failed() {
+            true => self.mirrors.are_one(other, place),
+            false => self.mirrors.are_surely_one(other, place),
+        };
         let rivals = || {
             self.domains.iter().enumerate().filter(|(other, rival)| {
                 let same = rival.same_place(&state.domain) && rival.domain.role == state.domain.role;
-                *other != place && (same || self.mirrors.are_one(*other, place))
+                *other != place && (same || repeats(*other))
             })
         };
         if state.failed() {
@@ -397,9 +403,9 @@ impl Node {
                     domain: Arc::clone(&state.domain),
                     energy: state.shown_energy(),
                     power: state.power,
-                    feeds: state.feed.is_some(),
+                    feeds: state.feeds(),
                 });
-                if state.feed.is_some() {
+                if state.feeds() {
                     snapshot.feeds.push(Feed::of(&state.domain));
                 }
             } else if state.domain.role == Role::Model {

@@ -377,6 +377,57 @@ fn packages_that_show_one_counter_count_once_until_they_part() {
     assert!((3000.0 + 29.0 * 150.0 - gained).abs() < 10.0, "{gained}");
 }
 
+/// Four sockets that begin at one value and draw nearly the same: for some seconds they look like one counter.
+#[test]
+fn sockets_that_look_like_one_counter_for_a_while_lose_nothing() {
+    for (known, apart, seconds) in [(false, 20_000, 40), (true, 20_000, 40), (true, 10_000, 90)] {
+        let mut bench = Bench::new(&policy(), 4);
+        for package in 0..4_u16 {
+            let name = format!("package-{package}");
+            bench.counter("rapl", &name, Component::Cpu, Role::Part, package, 0);
+            Arc::make_mut(&mut bench.domains[usize::from(package)].0).may_mirror = known;
+        }
+        bench.settle();
+        let base = bench.total(Component::Cpu);
+        let mut used = 0;
+        for second in 1..=seconds {
+            used = 0;
+            for package in 0..4 {
+                let raw = second * (40_000_000 + package * apart);
+                used += raw;
+                bench.domains[package as usize].1 = Ok(counted(raw));
+            }
+            bench.tick(1.0);
+        }
+        let gained = bench.total(Component::Cpu) - base;
+        assert!((used as f64 / 1e6 - gained).abs() < 1.0, "{known}, {apart}: {gained} of {used}");
+        assert_eq!(bench.snapshot.domains.iter().filter(|row| row.feeds).count(), 4);
+    }
+}
+
+/// The first of several dies fails while it is not sure yet that the others repeat it.
+#[test]
+fn a_die_that_takes_over_early_begins_there() {
+    let mut bench = Bench::new(&policy(), 1);
+    for die in 0..3_u16 {
+        bench.counter("rapl", &format!("package-0-die-{die}"), Component::Cpu, Role::Part, 0, 1_000_000);
+        let domain = Arc::make_mut(&mut bench.domains[usize::from(die)].0);
+        (domain.place.die, domain.may_mirror) = (Some(die), true);
+    }
+    bench.settle();
+    let base = bench.total(Component::Cpu);
+    for second in 1..=80_u64 {
+        for die in 0..3 {
+            let failed = die == 0 && (20..40).contains(&second);
+            let raw = 1_000_000 + second * 100_000_000;
+            bench.domains[die].1 = if failed { Err(Fault::Io) } else { Ok(counted(raw)) };
+        }
+        bench.tick(1.0);
+    }
+    let gained = bench.total(Component::Cpu) - base;
+    assert!((7500.0..=8000.5).contains(&gained), "{gained}");
+}
+
 #[test]
 fn a_counter_that_stands_still_while_the_processors_work_is_no_measurement() {
     let mut bench = Bench::new(&policy(), 1);
