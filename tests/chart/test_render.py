@@ -26,6 +26,12 @@ class Render(unittest.TestCase):
             grave = [one for one in found["messages"] if str(one["severity"]).upper() not in ("INFO", "1", "0", "UNKNOWN")]
             self.assertEqual(grave, [], name)
 
+    def test_what_is_pushed_carries_the_label_cluster(self):
+        for name, _, container in exporters(objects({"cluster": "prod-1", "zone": "DE", "grid": {"enabled": True}, "otlp": {"enabled": True, "endpoint": "http://c:4318"}})):
+            values = [one["value"] for one in container.get("env", []) if one["name"] == "OTEL_RESOURCE_ATTRIBUTES"]
+            self.assertEqual(len(values), 1, name)
+            self.assertLessEqual({"cluster=prod-1", "k8s.cluster.name=prod-1"}, set(values[0].split(",")), name)
+
     def test_every_case_is_valid(self):
         kinds, seen = set(), set()
         for name in cases():

@@ -52,6 +52,8 @@
 {{- $attributes := merge (dict) $otlp.resourceAttributes (index . 1) }}
 {{- with $root.Values.cluster }}
 {{- $_ := set $attributes "k8s.cluster.name" . }}
+{{- /* The label that the rules keep clusters apart by. */}}
+{{- $_ := set $attributes "cluster" . }}
 {{- end }}
 {{- $pairs := list }}
 {{- range $name, $value := $attributes }}
