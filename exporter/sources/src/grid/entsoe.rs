@@ -166,15 +166,19 @@ fn generation(asked: &Asked<'_>, root: Node<'_, '_>) -> Quotes {
     mix.quotes(step, asked.now)
 }
 
-/// Whether a series has the zone as its *out* domain: pumps, and what plants use themselves. It has to be the zone that
-/// was asked for.
+/// Whether a series has the zone as its *out* domain: pumps, and what plants use themselves. It must not be another of the
+/// zones that can be asked for; a country's answer may name its bidding zone instead.
 fn is_consumption(asked: &Asked<'_>, series: Node<'_, '_>) -> Result<bool, Failure> {
     let into = text(series, "inBiddingZone_Domain.mRID");
     let out = text(series, "outBiddingZone_Domain.mRID");
-    if let Some(other) = into.or(out).filter(|zone| *zone != asked.code) {
+    if let Some(other) = into.or(out).filter(|zone| is_another(asked, zone)) {
         return Err(Failure::malformed(&format!("the zone {}", asked.code), other.as_bytes()));
     }
     Ok(into.is_none() && out.is_some())
+}
+
+fn is_another(asked: &Asked<'_>, zone: &str) -> bool {
+    zone != asked.code && AREAS.iter().any(|(_, code)| *code == zone)
 }
 
 /// The power of each type in each period of length `step`. Hourly series hold in each of the quarters. Of a type that is
