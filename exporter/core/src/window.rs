@@ -43,7 +43,8 @@ impl Window {
     /// The mean utilisation, 0 to 1.
     pub fn utilisation(&self) -> f64 {
         let time = self.time.as_secs_f64();
-        if time > 0.0 { self.busy / time } else { 0.0 }
+        // The sum of many intervals is rounded many times.
+        if time > 0.0 { (self.busy / time).clamp(0.0, 1.0) } else { 0.0 }
     }
 
     /// How long it is.
@@ -66,5 +67,8 @@ mod tests {
         assert_eq!(window.power(), Power::from_watts(71.0));
         assert!((window.utilisation() - 0.3).abs() < 1e-9);
         assert!(window.is_full(Component::Cpu) && !window.is_full(Component::Gpu));
+        let mut full = Window::default();
+        (0..49).for_each(|_| full.add(Energy::ZERO, Duration::from_micros(100_003), 1.0));
+        assert!(full.utilisation() <= 1.0, "{}", full.utilisation());
     }
 }
