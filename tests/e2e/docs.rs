@@ -105,7 +105,7 @@ their containers hold which GPUs: [gpu.md](gpu.md#holders).
 What a Slurm job is called is in `<path.rootfs>/<slurm.jobs-folder>/<job_id>`, which a prolog writes, or in the environment of its
 processes (`<procfs>/PID/environ`), which root only may read: [slurm.md](slurm.md). A job whose folder is named by SLUID gets
 its number from there too. Until then its energy is pending, at most for `--kubernetes.identity-timeout`; then it goes under
-the SLUID.
+the SLUID until the number comes.
 ";
 
 #[test]

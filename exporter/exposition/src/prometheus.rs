@@ -69,8 +69,9 @@ mod tests {
 
     #[test]
     fn six_decimals_and_escaped_labels() {
+        // A name has no line feed: the core replaces it.
         let page = page(&snapshot("a\"b\\c\nd"), Format::Text);
-        let line = r#"noether_container_energy_joules_total{namespace="",pod="",container="a\"b\\c\nd",component="cpu",mode="active"} 12.000034"#;
+        let line = "noether_container_energy_joules_total{namespace=\"\",pod=\"\",container=\"a\\\"b\\\\c\u{fffd}d\",component=\"cpu\",mode=\"active\"} 12.000034";
         assert!(page.contains(line), "{page}");
         assert!(page.contains("\"} 1.500000\n"), "{page}");
     }
