@@ -12,7 +12,7 @@ libfuzzer_sys::fuzz_target!(|data: (u8, &[u8])| {
     let now = Duration::from_secs(1_735_603_200);
     match provider.access {
         Access::Web { parse, login, .. } => {
-            let asked = Asked { url: provider.url, code: "DE", secret: None, now };
+            let asked = Asked { url: provider.url, code: "DE", secret: None, now, is_v3_gone: false };
             let _ = parse(&asked, body);
             if let Some(login) = login {
                 let _ = (login.parse)(body);

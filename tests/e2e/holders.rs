@@ -288,7 +288,7 @@ fn a_claim_takes_the_instance_of_its_own_profile() {
     }
     let exporter = node.start();
     let mut watch = Watch::new(&exporter);
-    let before = total(&by(&mut watch, "0", "mig_slices"));
+    let before = total(&by(&mut watch, "0", "holder"));
     let earlier = watch.scrape();
     node.draw(&[60]);
     let scrape = shows(&mut watch, before, 60.0);
